@@ -171,6 +171,9 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     if (no_data) {
         return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;
     }
+    if (ha_is_down(s) && ha_partner_newer(s) != NULL) {
+        return "takes the key beside a member that has newer data";
+    }
     bool last_holder = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     bool startable = s->self.directory == PG_DIR_VALID || s->settings.standby_cluster;
     if (last_holder &&

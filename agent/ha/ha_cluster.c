@@ -155,6 +155,10 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     copy_string(member->instance, sizeof member->instance, value, "instance");
     member->reports = json_is_true(json_object_get(value, "reports"));
     member->data = data_of(value, member);
+    copy_string(member->data_system_id, sizeof member->data_system_id, value, "data_system_id");
+    member->data_of_primary = json_is_true(json_object_get(value, "data_of_primary"));
+    member->data_timeline = timeline_of(integer(value, "data_timeline"));
+    member->data_lsn = (uint64_t)integer(value, "data_lsn");
     member->hba_missing = json_is_true(json_object_get(value, "hba_missing"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     member->disk_answers = integer(value, "disk_answers");

@@ -4,6 +4,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,105 @@ enum ha_data ha_data_own(const struct ha_snapshot *s)
     return HA_DATA_NOT_TOLD;
 }
 
+/* What it told before its node went away may be so no more when it comes back: somebody may be
+ * restoring its data. Of who is asked by REST the end of its record has to do. */
+static bool is_gone(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    const struct ha_peer *peer = ha_peer(s, member->name);
+    return !ha_is_me(s, member->name) && peer != NULL && peer->silent_ms == 0 &&
+           !ha_is_heard(s, member->name);
+}
+
+/* Until then a record may be the one of before. */
+static int64_t told_anew_ms(const struct ha_snapshot *s)
+{
+    return s->partner_gone_mono_ms == HA_NEVER ? HA_NEVER
+                                               : s->partner_gone_mono_ms + s->settings.ttl_ms;
+}
+
+static bool has_told(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    return member->data != HA_DATA_NOT_TOLD && !is_gone(s, member) &&
+           s->now_mono_ms >= told_anew_ms(s);
+}
+
+bool ha_nobody_has_led(const struct ha_snapshot *s)
+{
+    return s->cluster.known && ha_cluster_epoch(&s->cluster).revision == 0;
+}
+
+bool ha_data_is_of_primary(const struct ha_snapshot *s)
+{
+    return s->self.run == HA_RUN_RUNNING || s->self.run == HA_RUN_STARTING
+               ? s->self.role == PG_PRIMARY
+               : ha_was_primary(s);
+}
+
+uint32_t ha_data_timeline(const struct ha_snapshot *s)
+{
+    uint32_t known = ha_timeline_own(s);
+    return s->self.wal_timeline > known ? s->self.wal_timeline : known;
+}
+
+uint32_t ha_partner_timeline(const struct ha_member *member)
+{
+    return member->data_timeline > member->timeline ? member->data_timeline : member->timeline;
+}
+
+/* < 0: theirs are older, > 0: newer; 0: neither, or of another cluster, or nobody can tell. */
+static int compare(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    uint32_t timeline = ha_partner_timeline(member);
+    uint64_t lsn = member->data_lsn != 0 ? member->data_lsn : member->lsn;
+    uint32_t own = ha_data_timeline(s);
+    bool primary = ha_data_is_of_primary(s);
+    if (member->data != HA_DATA_VALID || timeline == 0 || own == 0 ||
+        strcmp(member->data_system_id, s->self.system_id) != 0) {
+        return 0;
+    }
+    if (timeline != own) {
+        return timeline < own ? -1 : 1;
+    }
+    if (member->data_of_primary != primary) {
+        return primary ? -1 : 1; /* whatever a standby has of a timeline comes from its primary */
+    }
+    return lsn < s->self.lsn ? -1 : lsn > s->self.lsn ? 1 : 0;
+}
+
+const struct ha_member *ha_partner_newer(const struct ha_snapshot *s)
+{
+    if (!ha_nobody_has_led(s) || s->settings.standby_cluster || ha_data_own(s) != HA_DATA_VALID) {
+        return NULL;
+    }
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && compare(s, member) > 0) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+bool ha_partners_prove_newest(const struct ha_snapshot *s)
+{
+    bool older_primary = false;
+    if (!ha_nobody_has_led(s) || s->settings.standby_cluster || ha_data_own(s) != HA_DATA_VALID) {
+        return false;
+    }
+    for (size_t i = 0; i < s->peer_count; i++) {
+        const struct ha_peer *peer = &s->peers[i];
+        const struct ha_member *member = ha_cluster_member(&s->cluster, peer->name);
+        if (peer->witness || ha_is_me(s, peer->name)) {
+            continue;
+        }
+        if (member == NULL || peer->silent_ms != 0 || !has_told(s, member)) {
+            return false;
+        }
+        older_primary = older_primary || (member->data_of_primary && compare(s, member) < 0);
+    }
+    return older_primary && ha_partner_newer(s) == NULL;
+}
+
 const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own)
 {
     for (size_t i = 0; i < cluster->member_count; i++) {
@@ -54,15 +154,6 @@ const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
     return ha_cluster_owner(&s->cluster, s->self.name);
 }
 
-/* What it told before its node went away may be so no more when it comes back: somebody may be
- * restoring its data. Of who is asked by REST the end of its record has to do. */
-static bool is_gone(const struct ha_snapshot *s, const struct ha_member *member)
-{
-    const struct ha_peer *peer = ha_peer(s, member->name);
-    return !ha_is_me(s, member->name) && peer != NULL && peer->silent_ms == 0 &&
-           !ha_is_heard(s, member->name);
-}
-
 bool ha_partner_is_gone(const struct ha_snapshot *s)
 {
     for (size_t i = 0; i < s->cluster.member_count; i++) {
@@ -71,19 +162,6 @@ bool ha_partner_is_gone(const struct ha_snapshot *s)
         }
     }
     return false;
-}
-
-/* Until then a record may be the one of before. */
-static int64_t told_anew_ms(const struct ha_snapshot *s)
-{
-    return s->partner_gone_mono_ms == HA_NEVER ? HA_NEVER
-                                               : s->partner_gone_mono_ms + s->settings.ttl_ms;
-}
-
-static bool has_told(const struct ha_snapshot *s, const struct ha_member *member)
-{
-    return member->data != HA_DATA_NOT_TOLD && !is_gone(s, member) &&
-           s->now_mono_ms >= told_anew_ms(s);
 }
 
 /* Names that do not fit are still waited for. */

@@ -18,6 +18,24 @@ const char *ha_data_name(enum ha_data data);
 /* What this member says of its own. */
 enum ha_data ha_data_own(const struct ha_snapshot *s);
 
+/* By this store, as far as it can be known from it. */
+bool ha_nobody_has_led(const struct ha_snapshot *s);
+/* It was a primary when it ran last, or runs as one: what its timeline has, it has written. */
+bool ha_data_is_of_primary(const struct ha_snapshot *s);
+
+/* The latest timeline that these data may be on; 0 = not known. */
+uint32_t ha_data_timeline(const struct ha_snapshot *s);
+uint32_t ha_partner_timeline(const struct ha_member *member);
+
+/* As long as nobody has led by this store: another member whose data are this cluster's (its system
+ * identifier) and newer than ours: of a later timeline; of a primary, where ours are a standby's of
+ * the same; or further on that timeline. NULL = none tells of such. */
+const struct ha_member *ha_partner_newer(const struct ha_snapshot *s);
+/* A member of the group has data of a primary of this cluster that are older than ours, and every
+ * other one has told what it has: nobody else can be the primary that ours, a standby's, have
+ * received from. Where the store is an etcd, whose members nobody knows, never. */
+bool ha_partners_prove_newest(const struct ha_snapshot *s);
+
 /* Another member that tells of a valid data directory; NULL = none does. It makes the cluster when
  * its rules let it, and everybody else is copied from it. */
 const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s);

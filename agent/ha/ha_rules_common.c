@@ -6,11 +6,13 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_reinit.h"
 #include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const char *unusable_word(enum pg_dir_kind kind)
@@ -326,6 +328,33 @@ static bool rule_never_announced(const struct ha_snapshot *s, struct ha_plan *pl
     return true;
 }
 
+/* Whose data are the newest leads, and all partners are heard before that is known. But a primary
+ * that runs has clients, and goes on. */
+static bool waits_for_newest(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char names[HA_PARTNERS_BYTES];
+    int64_t until_ms;
+    const struct ha_member *newer = ha_runs_as(s, PG_PRIMARY) ? NULL : ha_partner_newer(s);
+    if (newer != NULL) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan,
+                        "the cluster is not initialized, and '%s' has newer data of it (timeline "
+                        "%" PRIu32 "): it leads, unless its data directory is taken away",
+                        newer->name, ha_partner_timeline(newer));
+        return true;
+    }
+    if (ha_nobody_has_led(s) && ha_is_down(s) && ha_was_primary(s) &&
+        ha_partners_are_awaited(s, names, &until_ms)) {
+        ha_plan_wait(plan, until_ms);
+        ha_plan_because(plan,
+                        "before the cluster is made of this data directory: waiting at most "
+                        "%" PRId64 " s to hear from %s whether there are newer data",
+                        HA_PARTNERS_TTLS * s->settings.ttl_ms / 1000, names);
+        return true;
+    }
+    return false;
+}
+
 /* The directory is there before the cluster is (a first start on existing data, or of a primary
  * whose bootstrap was cut off before it was announced): its system identifier becomes the
  * cluster's. Only a primary's: a standby's primary may be somewhere else. */
@@ -341,7 +370,11 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
     bool of_other = s->cluster.initialize_revision > 0 && !ha_no_epoch(s) &&
                     !ha_last_epoch_is_ours(s) && !copied;
     bool started_by_other = ha_key_is_others(s) || of_other;
-    if ((!primary && !copied) || started_by_other) {
+    if (!started_by_other && !copied && waits_for_newest(s, plan)) {
+        return true;
+    }
+    bool newest = primary || ha_partners_prove_newest(s);
+    if ((!newest && !copied) || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "the cluster is not initialized, and %s",
                         primary ? "another member is about to do it"

@@ -9,6 +9,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
@@ -143,8 +144,9 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     bool startable = s->self.directory == PG_DIR_VALID || s->settings.standby_cluster;
     if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || !startable ||
-        s->settings.refused[0] != '\0' || s->cluster.recovered_revision != 0 ||
-        ha_failsafe_binds(s) || ha_watchdog_bars(s) || ha_fence_bars(s)) {
+        ha_partner_newer(s) != NULL || s->settings.refused[0] != '\0' ||
+        s->cluster.recovered_revision != 0 || ha_failsafe_binds(s) || ha_watchdog_bars(s) ||
+        ha_fence_bars(s)) {
         return false;
     }
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);

@@ -100,6 +100,10 @@ struct ha_member {
     char instance[HA_INSTANCE_BYTES]; /* of ours: which agent of that name it is; "" = not said */
     bool reports;                     /* one of ours: it says how far it is in `reports/<name>` */
     enum ha_data data;
+    char data_system_id[HA_SYSID_BYTES]; /* of data that are valid; "" = not said */
+    bool data_of_primary;                /* its server was one when it ran last, or is */
+    uint32_t data_timeline;              /* 0 = not said */
+    uint64_t data_lsn;                   /* of a server that is down; 0 = not said */
     bool hba_missing;       /* a copy of its data directory would come without a pg_hba.conf */
     enum pg_disk_kind disk; /* as published; unknown = nothing was */
     /* Revision of the leader's record that told of trouble with its disk: this member has read it,
@@ -311,7 +315,8 @@ struct ha_self {
     bool unannounced; /* made by initdb here, and `initialize` was never seen to name it */
     enum pg_control_state control_state; /* of the stopped instance */
     uint32_t control_timeline;
-    bool standby_signal; /* standby.signal or recovery.signal */
+    uint32_t wal_timeline; /* the latest whose history is among its WAL; 0 = of none */
+    bool standby_signal;   /* standby.signal or recovery.signal */
     bool backup_label; /* a copy that was never started: whatever pg_control says, it was no primary
                           here */
     bool hba_needed;   /* neither the configuration nor its directory has rules: a copy has to bring

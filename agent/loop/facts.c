@@ -225,6 +225,7 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->was_paused = agent_was_paused(agent);
     self->control_state = facts->inspection.control.state;
     self->control_timeline = facts->inspection.control.timeline;
+    self->wal_timeline = facts->inspection.wal_timeline;
     self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;
     self->backup_label = facts->inspection.backup_label;
     self->hba_needed = facts->inspection.hba_unset && agent_postgresql(agent)->pg_hba.count == 0;

@@ -125,6 +125,27 @@ static void put_trouble(const struct agent *agent, const struct ha_snapshot *s, 
     }
 }
 
+/* Nor of these: who may have the data of a store that knows of none, and whose are the newest. Of a
+ * server that runs `xlog_location` says how far it is. */
+static void put_data(const struct agent *agent, const struct ha_snapshot *s, json_t *member)
+{
+    if (ha_is_initialized(s) && !ha_nobody_has_led(s)) {
+        return;
+    }
+    put_text(member, "data", ha_data_name(ha_data_own(s)));
+    if (ha_data_own(s) != HA_DATA_VALID) {
+        return;
+    }
+    put_text(member, "data_system_id", s->self.system_id);
+    if (ha_data_is_of_primary(s)) {
+        (void)json_object_set_new(member, "data_of_primary", json_true());
+    }
+    put_number(member, "data_timeline", ha_data_timeline(s));
+    if (s->self.run != HA_RUN_RUNNING) {
+        put_number(member, "data_lsn", agent->facts.shutdown.lsn);
+    }
+}
+
 static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *s)
 {
     const struct config *config = agent->config;
@@ -143,9 +164,7 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (agent->instance[0] != '\0') {                          /* nor this */
         put_text(member, "instance", agent->instance);
     }
-    if (!ha_is_initialized(s)) { /* nor this: who may have the data of a store that knows of none */
-        put_text(member, "data", ha_data_name(ha_data_own(s)));
-    }
+    put_data(agent, s, member);
     if (s->self.directory_known && s->self.directory == PG_DIR_VALID &&
         agent->facts.inspection.hba_missing) { /* nor this: whoever is copied waits */
         (void)json_object_set_new(member, "hba_missing", json_true());

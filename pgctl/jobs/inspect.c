@@ -14,8 +14,30 @@
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Timeline history files, as PostgreSQL names them (access/xlog_internal.h). */
+static uint32_t latest_history(const char *data_dir)
+{
+    uint32_t latest = 0;
+    char *path = mem_printf("%s/pg_wal", data_dir);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL;
+         entry = readdir(dir)) {
+        const char *name = entry->d_name;
+        bool history = strspn(name, "0123456789ABCDEF") == 8 && strcmp(name + 8, ".history") == 0;
+        uint32_t timeline = history ? (uint32_t)strtoul(name, NULL, 16) : 0;
+        latest = timeline > latest ? timeline : latest;
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    mem_free(path);
+    return latest;
+}
 
 static int look_work(void *arg, struct error *err)
 {
@@ -23,6 +45,7 @@ static int look_work(void *arg, struct error *err)
     (void)err;
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
+    look->found.wal_timeline = latest_history(look->data_dir);
     look->found.noted_pause = pg_pause_note_read(look->pause_note_path);
     look->found.hba_unset = !pg_file_exists(look->places->hba);
     look->found.hba_missing = !pg_conf_files_copies_hba(look->places);

@@ -178,6 +178,7 @@ static void finish_inspect(struct sim_call *call)
     inspection.service_in_force = true;
     inspection.noted_pause = machine->noted_pause;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
+        inspection.wal_timeline = sim_wal_timeline(&machine->wal);
         inspection.standby_signal = machine->standby_signal;
         inspection.unannounced_system_id = machine->unannounced ? machine->system_id : 0;
         inspection.backup_label = machine->backup_label;

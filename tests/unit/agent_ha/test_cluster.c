@@ -112,8 +112,14 @@ static void a_member_says_what_it_has(void **state)
         assert_int_equal(cluster.members[0].data, cases[i].data);
         assert_false(cluster.members[0].hba_missing);
     }
-    (void)read_one("members/n2", "{\"hba_missing\":true}");
+    (void)read_one("members/n2",
+                   "{\"hba_missing\":true,\"data_system_id\":\"7\",\"data_timeline\":3,"
+                   "\"data_lsn\":9,\"data_of_primary\":true}");
     assert_true(cluster.members[0].hba_missing);
+    assert_string_equal(cluster.members[0].data_system_id, "7");
+    assert_int_equal(cluster.members[0].data_timeline, 3);
+    assert_int_equal(cluster.members[0].data_lsn, 9);
+    assert_true(cluster.members[0].data_of_primary);
 }
 
 static void a_leader_without_an_epoch_is_seen(void **state)

@@ -98,10 +98,16 @@ static void told_again(const struct pg_inspection *inspection)
     answer("member", 0);
 }
 
-/* By that an empty member knows whether somebody has the data of a store that knows of none. */
-static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **state)
+/* By that an empty member knows whether somebody has the data of a store that knows of none, and
+ * others whose are the newest. */
+static void a_record_says_what_there_is_until_somebody_has_led(void **state)
 {
-    const struct pg_inspection valid = {.kind = PG_DIR_VALID, .control = {.system_identifier = 42}};
+    const struct pg_inspection valid = {.kind = PG_DIR_VALID,
+                                        .wal_timeline = 3,
+                                        .control = {.system_identifier = 42,
+                                                    .state = PG_CONTROL_IN_PRODUCTION,
+                                                    .timeline = 2,
+                                                    .checkpoint_lsn = 0x100}};
     const struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
     const struct pg_inspection unread = {.kind = PG_DIR_VALID};
     const struct pg_inspection broken = {.kind = PG_DIR_BROKEN};
@@ -115,7 +121,9 @@ static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **stat
     told_again(&empty);
     assert_non_null(strstr(rig.member, "\"data\":\"none\""));
     told_again(&valid);
-    assert_non_null(strstr(rig.member, "\"data\":\"valid\""));
+    assert_non_null(strstr(rig.member, "\"data\":\"valid\",\"data_system_id\":\"42\","
+                                       "\"data_of_primary\":true,\"data_timeline\":3,"
+                                       "\"data_lsn\":256"));
     told_again(&unread); /* it may pass */
     assert_non_null(strstr(rig.member, "\"data\":\"not_told\""));
     told_again(&cut_off);
@@ -125,7 +133,12 @@ static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **stat
     key_set("initialize", "7000000000000000042");
     observe_store_changed(&rig.agent);
     told_again(&valid);
-    assert_null(strstr(rig.member, "\"data\""));
+    assert_non_null(strstr(rig.member, "\"data\":\"valid\""));
+    key_set("epoch", "{\"holder\":\"n2\",\"timeline\":3}");
+    observe_store_changed(&rig.agent);
+    told_again(&valid);
+    assert_null(strstr(rig.member, "\"data"));
+    key_remove("epoch");
     key_remove("initialize");
     observe_store_changed(&rig.agent);
     told_again(&broken);
@@ -395,7 +408,7 @@ int main(void)
         cmocka_unit_test(a_standby_that_is_to_stop_says_nosync),
         cmocka_unit_test(another_ttl_is_told_at_once),
         cmocka_unit_test(a_record_says_that_its_member_reports),
-        cmocka_unit_test(a_record_says_what_there_is_until_the_cluster_has_a_name),
+        cmocka_unit_test(a_record_says_what_there_is_until_somebody_has_led),
         cmocka_unit_test(a_record_says_that_a_copy_would_have_no_rules),
         cmocka_unit_test(a_position_alone_is_no_change),
         cmocka_unit_test(a_change_while_one_is_being_told_follows_it_at_once),

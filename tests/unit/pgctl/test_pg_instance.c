@@ -62,6 +62,7 @@ static void standby_restarted_without_its_primary_reports_the_timeline_it_has_re
 
     node_inspect(n3);
     assert_int_equal(inspected.control.timeline, 1);
+    assert_int_equal(inspected.wal_timeline, 2); /* its history file says so */
     assert_int_equal(inspected.control.min_recovery_timeline, 1);
     node_start_well(n3, PG_START_STANDBY, NULL);
 
