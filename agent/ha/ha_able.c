@@ -331,6 +331,20 @@ bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* What the fence does at S, whatever else is waited for or under way: an answer of the store, a
+ * promotion that was sent. Its kill at K is the stop's. */
+bool ha_rule_fence_soft(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool runs = s->self.run == HA_RUN_RUNNING || s->self.run == HA_RUN_STARTING;
+    if (!ha_fence_bars(s) || s->fence.soft_lease_ms == 0 || !runs ||
+        s->now_lease_ms < s->fence.soft_lease_ms) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "the fence does not answer, and the lease is over");
+    return true;
+}
+
 /* A stop is bounded by its own kill, and one whose term is over by the fence's. Where that one does
  * not answer, what is left after all that is killed from here. */
 bool ha_rule_fence_stopping(const struct ha_snapshot *s, struct ha_plan *plan)

@@ -444,6 +444,9 @@ static const char *check_restart(const struct ha_snapshot *s)
     if (s->restart.role != PG_ROLE_UNKNOWN && s->restart.role != s->self.role) {
         return "restarts what has another role by now";
     }
+    if (s->fence.silent) {
+        return "restarts beside a fence that starts nothing";
+    }
     if (ha_runs_as(s, PG_STANDBY)) {
         return ha_may_be_promoted(s) ? "restarts in the middle of a promotion" : NULL;
     }

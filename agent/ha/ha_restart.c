@@ -112,6 +112,11 @@ bool ha_rule_restart(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_because(plan, "this member has another role since it was asked for");
         return true;
     }
+    if (s->fence.silent) { /* it could not be started again */
+        ha_plan_add(plan, HA_DROP_RESTART);
+        ha_plan_because(plan, "the fence does not answer, and starts nothing");
+        return true;
+    }
     if (ha_plan_leave_sync(s, plan, s->restart.ordered_mono_ms, "restarting on request")) {
         return true;
     }

@@ -3,6 +3,7 @@
  * The lock of the bootstrap is the leader key itself: whoever initializes holds the lease and an
  * armed page from before the first process runs, so a bootstrap that is cut off at any point ends
  * like any other term, and another member may try. `initialize` = "" tells Patroni's members. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
@@ -52,7 +53,7 @@ static bool rule_directory_lost(const struct ha_snapshot *s, struct ha_plan *pla
 static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_lease_is_valid(s) || ha_is_initialized(s) || s->settings.standby_cluster ||
-        s->self.directory == PG_DIR_UNFINISHED || ha_watchdog_bars(s) ||
+        s->self.directory == PG_DIR_UNFINISHED || ha_watchdog_bars(s) || ha_fence_bars(s) ||
         ha_job_backoff_until(s, HA_JOB_BOOTSTRAP) != HA_NEVER) {
         return false;
     }
@@ -301,6 +302,11 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
     if (ha_watchdog_bars(s)) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "watchdog.mode is required: %s", s->watchdog.why);
+        return true;
+    }
+    if (ha_fence_bars(s)) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "the fence does not answer, and starts nothing");
         return true;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);

@@ -389,6 +389,7 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 /* clang-format off */
 static const struct ha_rule rules[] = {
     {"look_first", rule_look_first},
+    {"fence_soft", ha_rule_fence_soft},
     {"disk_stopping", ha_rule_disk_stopping},
     {"shutdown", rule_shutdown},
     {"restart_late", ha_rule_restart_late},

@@ -230,7 +230,7 @@ static bool rule_restart_under_fence(const struct ha_snapshot *s, struct ha_plan
 {
     bool unfenced = ha_page_is_open(s) || s->cluster.unfenced_revision != 0;
     if (s->settings.paused || !runs_primary(s) || !unfenced || !ha_lease_is_valid(s) ||
-        !s->fence.adopted || s->fence.knows_directory) {
+        !s->fence.adopted || s->fence.knows_directory || s->fence.silent) {
         return false;
     }
     ha_plan_add(plan, HA_CHECKPOINT);

@@ -391,11 +391,12 @@ struct ha_silence {
 /* The fence process and its page. */
 struct ha_fence {
     bool connected;
-    struct ha_epoch page_epoch;   /* revision 0 = standby page */
-    bool armed;                   /* the page has that epoch and a deadline */
-    bool over;                    /* the page says that its epoch has ended */
-    bool fired;                   /* soft stop or kill was begun for page_epoch */
-    bool silent;                  /* it does not answer: what ran out of time it would not end */
+    struct ha_epoch page_epoch; /* revision 0 = standby page */
+    bool armed;                 /* the page has that epoch and a deadline */
+    int64_t soft_lease_ms;      /* of an armed page: its S, where PostgreSQL is shut down; else 0 */
+    bool over;                  /* the page says that its epoch has ended */
+    bool fired;                 /* soft stop or kill was begun for page_epoch */
+    bool silent;                /* it does not answer: what ran out of time it would not end */
     int64_t silent_since_mono_ms; /* HA_NEVER */
     bool all_gone;                /* a look found no process of the instance */
     bool adopted;                 /* the postmaster is not its child */

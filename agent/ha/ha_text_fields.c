@@ -203,6 +203,7 @@ static const struct ha_text_field fence_fields[] = {
     BOOL(ha_snapshot, "connected", fence.connected),
     EPOCH(ha_snapshot, "epoch", fence.page_epoch),
     BOOL(ha_snapshot, "armed", fence.armed),
+    I64(ha_snapshot, "soft", fence.soft_lease_ms),
     BOOL(ha_snapshot, "over", fence.over),
     BOOL(ha_snapshot, "fired", fence.fired),
     BOOL(ha_snapshot, "silent", fence.silent),

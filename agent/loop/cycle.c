@@ -148,9 +148,13 @@ void cycle_request(struct agent *agent)
 /* A fence that works says when S has passed; of one that does not the clock has to do. */
 static int64_t until_soft_ms(const struct agent *agent, int64_t wait_ms)
 {
-    int64_t left_ms = agent->lease.soft_ms - agent_lease_ms(agent);
-    bool counts = agent->fence_silent && agent->lease.held && left_ms > 0;
-    return counts && left_ms < wait_ms ? left_ms : wait_ms;
+    struct fence_lease page;
+    const struct fence_page *mapped = agent->fence_silent ? fence_client_page(agent->fence) : NULL;
+    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
+        return wait_ms;
+    }
+    int64_t left_ms = page.soft_ms - agent_lease_ms(agent);
+    return left_ms > 0 && left_ms < wait_ms ? left_ms : wait_ms;
 }
 
 void cycle_plan_done(struct agent *agent, const char *failure)

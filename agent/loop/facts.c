@@ -278,6 +278,7 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
         fence->page_epoch = (struct ha_epoch){page.epoch.cluster, page.epoch.revision};
         fence->over = page.deadline_ms == FENCE_OVER;
         fence->armed = fence_lease_armed(&page) && !fence->over;
+        fence->soft_lease_ms = fence->armed ? page.soft_ms : 0;
         fence->fired = page.epoch.revision != 0 && (fence_epoch_equal(status->fired, page.epoch) ||
                                                     fence_epoch_equal(status->stopped, page.epoch));
     }

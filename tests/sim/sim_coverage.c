@@ -49,6 +49,7 @@ static const char *const elsewhere[] = {
  * timeline; a request in a pause; five minutes of a start; a second cluster that was made and is
  * not told of; what is seen only between two events. */
 static const char *const rare[] = {
+    "common/fence_soft", /* what others wait for outlasts the lease, and the fence stands still */
     "common/not_all_gone",
     "common/not_ours",
     "common/reinit_late",
@@ -66,6 +67,7 @@ static const char *const rare[] = {
     "silent/disarm",
     "silent/promotion_orphaned",
     "starting/fence_stopping", /* what its agent has not ended beside a fence that stands still */
+    "starting/left_stopping",  /* a stop that hangs, and whose agent has gone */
     "starting/start_timeout",
     "starting/starting_standby_attach",
     "stopped/give_up",
