@@ -9,6 +9,7 @@
 #include "pgctl/jobs/pg_probe.h"
 #include "pgctl/jobs/slot_copy.h"
 #include "pgctl/proc/pg_env.h"
+#include "pgctl/proc/pg_remains.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -213,6 +214,8 @@ int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *con
         return rc;
     }
     struct pg_instance *pg = mem_new(struct pg_instance);
+
+    pg_remains_prepare();
     rc = pg_bin_find(config->bin_dir, &config->programs, &pg->bin, err);
     rc = rc != 0 ? rc
                  : instance_config_check_accounts(&config->superuser, &config->replication,

@@ -1,16 +1,15 @@
 /* See pg_remains.h. Whatever cannot be looked at for want of descriptors or memory is an error, and
- * never "none": a key is given away on it. */
+ * never "none": a key is given away on it. But it ends no look: what can be seen is killed. */
 #include "pgctl/proc/pg_remains.h"
 
 #include "base/buf.h"
 #include "pgctl/proc/pg_files.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,17 @@ struct place {
     uint32_t minor;
     uint64_t inode;
 };
+
+/* One look. */
+struct round {
+    const struct pg_remains *remains;
+    int32_t postmaster; /* whose children are its; 0 = it was not seen */
+    bool has_dir;
+    struct place dir;
+    struct error blind; /* the first thing that could not be seen */
+};
+
+static _Atomic int kept_fd = -1; /* /proc, for when there is no descriptor left */
 
 /* Without asking its server how it is: a disk that stands still would hold up the look. */
 static bool identify(const char *path, struct place *ret_place)
@@ -57,49 +67,65 @@ static int works_in(int32_t pid, const struct place *dir, struct error *err)
     return cwd.major == dir->major && cwd.minor == dir->minor && cwd.inode == dir->inode;
 }
 
-#define PARENT_HIDDEN (-1)
+struct parent {
+    bool alive;  /* the process itself */
+    int32_t pid; /* 0: outside the namespace, or hidden (proc mounted with hidepid) */
+};
 
-/* Its parent; 0 = it has ended; hidden: it is somebody else's (proc mounted with hidepid). < 0 =
- * that is not known. */
-static int parent_of(int32_t pid, int32_t *ret_parent, struct error *err)
+/* < 0 = that is not known. */
+static int parent_of(int32_t pid, struct parent *ret_parent, struct error *err)
 {
     char path[64];
     struct buf text = BUF_INIT;
 
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
-    *ret_parent = 0;
+    *ret_parent = (struct parent){0};
     int rc = pg_file_read(path, 4096, &text, err);
     const char *paren = rc == 0 ? strrchr(buf_str(&text), ')') : NULL;
     if (paren != NULL && strlen(paren) > 4 && paren[2] != 'Z' && paren[2] != 'X') {
-        *ret_parent = (int32_t)strtol(paren + 3, NULL, 10);
+        *ret_parent = (struct parent){true, (int32_t)strtol(paren + 3, NULL, 10)};
     }
     buf_free(&text);
     if (rc == ERR_PERMISSION) {
-        *ret_parent = PARENT_HIDDEN;
+        ret_parent->alive = true;
         return 0;
     }
     return rc == ERR_NOT_FOUND || rc == ERR_CLOSED ? 0 : rc;
 }
 
-/* 1 = alive and of the instance, 0 = not, < 0 = not known. */
-static int is_its(const struct pg_remains *remains, const struct place *dir, int32_t pid,
-                  struct error *err)
+/* 1 = alive and of the instance, 0 = not, < 0 = not known. The working directory comes first: it
+ * takes no descriptor, and a zombie has none. */
+static int is_its(const struct round *round, int32_t pid, struct error *err)
 {
-    int32_t parent = 0;
-    int rc = parent_of(pid, &parent, err);
-    if (rc != 0 || parent == 0) {
-        return rc;
+    struct parent parent;
+    int works = round->has_dir ? works_in(pid, &round->dir, err) : 0;
+    if (works > 0) {
+        return works;
     }
-    if (parent > 0 && (parent == remains->fence || parent == remains->postmaster)) {
+    int rc = parent_of(pid, &parent, works < 0 ? NULL : err);
+    if (rc != 0) {
+        return works < 0 ? works : rc;
+    }
+    if (parent.alive && parent.pid > 0 &&
+        (parent.pid == round->remains->fence || parent.pid == round->postmaster)) {
         return 1;
     }
-    return works_in(pid, dir, err);
+    return parent.alive ? works : 0;
+}
+
+static bool look_at(struct round *round, int32_t pid)
+{
+    struct error why = {0};
+    int rc = is_its(round, pid, &why);
+    if (rc < 0 && round->blind.code == 0) {
+        round->blind = why;
+    }
+    return rc > 0;
 }
 
 /* The pidfd holds the process while it is looked at again: a number that was used again is not hit.
  */
-static void signal_it(const struct pg_remains *remains, const struct place *dir, int32_t pid,
-                      int number)
+static void signal_it(const struct round *round, int32_t pid, int number)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0) {
@@ -108,71 +134,112 @@ static void signal_it(const struct pg_remains *remains, const struct place *dir,
         }
         return;
     }
-    if (is_its(remains, dir, pid, NULL) == 1) {
+    if (is_its(round, pid, NULL) == 1) {
         (void)syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
     }
     (void)close(fd);
 }
 
-/* All but the postmaster. */
-static int sweep(const struct pg_remains *remains, const struct place *dir, int number,
-                 size_t *ret_met, struct error *err)
+static bool visit(struct round *round, const char *name, int number)
 {
-    const struct dirent *entry;
-    int rc = 0;
-    DIR *proc = opendir("/proc");
+    int32_t pid = name[0] >= '1' && name[0] <= '9' ? (int32_t)strtol(name, NULL, 10) : 0;
+    if (pid <= 1 || pid == getpid() || pid == round->remains->fence || pid == round->postmaster ||
+        !look_at(round, pid)) {
+        return false;
+    }
+    if (number != 0) {
+        signal_it(round, pid, number);
+    }
+    return true;
+}
 
-    *ret_met = 0;
-    if (proc == NULL) {
-        return error_set(err, err_from_errno(errno), "opening /proc: %s", strerror(errno));
+static void note_errno(struct round *round, const char *doing, const char *path)
+{
+    int number = errno;
+    if (round->blind.code == 0) {
+        (void)error_set(&round->blind, err_from_errno(number), "%s '%s': %s", doing, path,
+                        strerror(number));
     }
-    while (rc >= 0 && (errno = 0, entry = readdir(proc)) != NULL) {
-        int32_t pid =
-            isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
-        if (pid <= 1 || pid == getpid() || pid == remains->fence || pid == remains->postmaster) {
-            continue;
+}
+
+/* From the beginning. The one that is kept may be read by two at once, and says nothing for sure:
+ * the look is blind then anyway. */
+static int proc_open(struct round *round)
+{
+    int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        note_errno(round, "opening", "/proc");
+        fd = kept_fd;
+        (void)lseek(fd, 0, SEEK_SET);
+    }
+    return fd;
+}
+
+struct proc_entry { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t offset;
+    uint16_t len;
+    uint8_t type;
+    char name[];
+};
+
+/* All but the postmaster; returns how many it met. */
+static size_t sweep(struct round *round, int number)
+{
+    _Alignas(struct proc_entry) char entries[8192];
+    size_t met = 0;
+    long len;
+    int fd = proc_open(round);
+
+    while ((len = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < len;) {
+            const struct proc_entry *entry =
+                (const struct proc_entry *)(const void *)(entries + at);
+            met += visit(round, entry->name, number) ? 1 : 0;
+            at += entry->len;
         }
-        rc = is_its(remains, dir, pid, err);
-        *ret_met += rc > 0 ? 1 : 0;
-        if (rc > 0 && number != 0) {
-            signal_it(remains, dir, pid, number);
-        }
     }
-    if (rc >= 0 && errno != 0) {
-        rc = error_set(err, err_from_errno(errno), "reading /proc: %s", strerror(errno));
+    if (len < 0) {
+        note_errno(round, "reading", "/proc");
     }
-    (void)closedir(proc);
-    return rc < 0 ? rc : 0;
+    if (fd >= 0 && fd != kept_fd) {
+        (void)close(fd);
+    }
+    return met;
+}
+
+void pg_remains_prepare(void)
+{
+    int none = -1;
+    int fd = kept_fd >= 0 ? -1 : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && !atomic_compare_exchange_strong(&kept_fd, &none, fd)) {
+        (void)close(fd);
+    }
 }
 
 int pg_remains_look(const struct pg_remains *remains, bool ends, struct pg_left *ret_left,
                     struct error *err)
 {
-    struct place dir;
-    size_t met = 0;
-    int head = 0;
+    struct round round = {.remains = remains};
 
-    if (!identify(remains->data_dir, &dir)) {
-        return error_set(err, err_from_errno(errno), "looking at '%s': %s", remains->data_dir,
-                         strerror(errno));
+    round.has_dir = identify(remains->data_dir, &round.dir);
+    if (!round.has_dir) {
+        note_errno(&round, "looking at", remains->data_dir);
     }
-    if (remains->postmaster > 0) {
-        head = is_its(remains, &dir, remains->postmaster, err);
-    }
-    if (head < 0) {
-        return head;
-    }
-    if (head > 0 && ends) {
-        signal_it(remains, &dir, remains->postmaster, SIGSTOP);
+    bool head = remains->postmaster > 0 && look_at(&round, remains->postmaster);
+    if (head && ends) {
+        signal_it(&round, remains->postmaster, SIGSTOP);
     }
     /* A number that has come to be another's has children that are none of ours. */
-    struct pg_remains those = *remains;
-    those.postmaster = head > 0 ? remains->postmaster : 0;
-    int rc = sweep(&those, &dir, ends ? SIGKILL : 0, &met, err);
-    if (rc == 0 && head > 0 && ends && met == 0) {
-        signal_it(remains, &dir, remains->postmaster, SIGKILL);
+    round.postmaster = head ? remains->postmaster : 0;
+    size_t met = sweep(&round, ends ? SIGKILL : 0);
+    if (head && ends && (met == 0 || round.blind.code != 0)) {
+        signal_it(&round, remains->postmaster, SIGKILL);
     }
-    *ret_left = (struct pg_left){.count = met + (size_t)head,
-                                 .headless = met > 0 && head == 0 && remains->postmaster > 0};
-    return rc;
+    if (round.blind.code != 0) {
+        return error_set(err, round.blind.code, "%s", round.blind.text);
+    }
+    *ret_left = (struct pg_left){.count = met + (head ? 1 : 0),
+                                 .headless = met > 0 && !head && remains->postmaster > 0};
+    return 0;
 }

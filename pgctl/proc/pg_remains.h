@@ -24,8 +24,13 @@ struct pg_left {
 /* Counts what lives of it; with `ends`, one round of an end: the postmaster is stopped, so that it
  * neither forks nor begins crash recovery, everything else gets SIGKILL, and the postmaster when
  * nothing else is left. A fork that was under way may be missed once: only when two looks in a row
- * have found 0 nothing is left. An error: not all could be seen, and nobody knows. Blocks. */
+ * have found 0 nothing is left. An error: not all could be seen, and nobody knows; what was seen is
+ * killed all the same, and then the postmaster at once. Without its directory they are known by
+ * their parents alone. Blocks. */
 int pg_remains_look(const struct pg_remains *remains, bool ends, struct pg_left *ret_left,
                     struct error *err) MUST_CHECK;
+
+/* Keeps a descriptor of /proc, so that those are found when there is none left. Once is enough. */
+void pg_remains_prepare(void);
 
 #endif

@@ -4,15 +4,12 @@
 #include "pgctl/proc/pg_child.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
-#include "pgctl/proc/pg_remains.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -691,143 +687,6 @@ static void process_that_has_ended_works_nowhere(void **state)
     assert_false(pg_process_works_in(pid, in_dir("pg")));
 }
 
-/* --- what a fence that stands still has left ----------------------------------------------------
- */
-
-static pid_t sleeper_in(const char *where)
-{
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe(ready), 0);
-    pid_t pid = fork_in_test();
-    if (pid == 0) {
-        if (chdir(where) != 0 || write(ready[1], "", 1) != 1) {
-            _exit(1);
-        }
-        for (;;) {
-            (void)pause();
-        }
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    (void)close(ready[0]);
-    (void)close(ready[1]);
-    return pid;
-}
-
-static size_t left_of(int32_t postmaster, int32_t fence, bool ends)
-{
-    struct pg_remains remains = {
-        .data_dir = in_dir("pg"), .postmaster = postmaster, .fence = fence};
-    struct error err = {0};
-    struct pg_left left = {.count = 99};
-    int rc = pg_remains_look(&remains, ends, &left, &err);
-    if (rc != 0) {
-        fail_msg("%s", err.text);
-    }
-    if (!ends) {
-        assert_int_equal(left.headless, left.count > 0 && postmaster > 0 && !pid_lives(postmaster));
-    }
-    return left.count;
-}
-
-static void what_is_left_of_an_instance_is_found_by_place_and_parent(void **state)
-{
-    (void)state;
-    assert_int_equal(left_of(0, 0, false), 0);
-    pid_t inside = sleeper_in(in_dir("pg"));
-    pid_t outside = sleeper_in("/");
-    assert_int_equal(left_of(0, 0, false), 1);
-    assert_int_equal(left_of(inside, 0, false), 1);
-    assert_int_equal(left_of(0, getpid(), false), 2); /* an orphan is its fence's child */
-    struct pg_remains ours = {.data_dir = in_dir("pg"), .postmaster = getpid()};
-    struct pg_left left;
-    struct error err;
-    assert_int_equal(pg_remains_look(&ours, false, &left, &err), 0);
-    assert_int_equal(left.count, 1); /* its postmaster's; but that one is not in its place */
-    assert_int_equal(chdir(in_dir("pg")), 0);
-    assert_int_equal(pg_remains_look(&ours, false, &left, &err), 0);
-    assert_int_equal(left.count, 3);
-    assert_int_equal(chdir("/"), 0);
-    assert_true(pid_lives(inside) && pid_lives(outside));
-
-    /* The postmaster last, and it cannot begin anything before. */
-    assert_int_equal(left_of(inside, getpid(), true), 2);
-    wait_dead(outside);
-    assert_true(pid_lives(inside));
-    assert_int_equal(left_of(inside, getpid(), true), 1);
-    wait_dead(inside);
-    /* Nobody has reaped them. */
-    assert_int_equal(left_of(inside, getpid(), false), 0);
-    pid_t orphan = sleeper_in(in_dir("pg"));
-    assert_int_equal(left_of(inside, getpid(), false), 1);
-    kill(orphan, SIGKILL);
-    wait_dead(orphan);
-    assert_int_equal(waitpid(orphan, NULL, 0), orphan);
-    assert_int_equal(waitpid(inside, NULL, 0), inside);
-    assert_int_equal(waitpid(outside, NULL, 0), outside);
-}
-
-/* In a child that may open nothing more. */
-static void what_cannot_be_seen_is_not_gone(void **state)
-{
-    int status = -1;
-    struct error err = {0};
-    struct pg_left left;
-    struct pg_remains nowhere = {.data_dir = in_dir("nowhere")};
-    (void)state;
-    assert_int_equal(pg_remains_look(&nowhere, false, &left, &err), ERR_NOT_FOUND);
-    pid_t pid = fork();
-    if (pid == 0) {
-        const struct rlimit none = {0, 0};
-        struct pg_remains remains = {.data_dir = in_dir("pg")};
-        bool good = setrlimit(RLIMIT_NOFILE, &none) == 0 &&
-                    pg_remains_look(&remains, false, &left, &err) != 0;
-        _exit(good ? 0 : 1);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
-enum { LOOKED_WELL, LOOKED_WRONG, CANNOT_HIDE };
-
-/* What is another user's, in a /proc that says nothing of it but that it is there. */
-static int look_where_others_are_hidden(void)
-{
-    struct pg_remains remains = {.data_dir = "/"};
-    struct pg_left left;
-    struct error err = {0};
-    char text[16];
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("proc", "/proc", "proc", 0, "hidepid=1") != 0 || setgroups(0, NULL) != 0 ||
-        setgid(65534) != 0 || setuid(65534) != 0) {
-        return CANNOT_HIDE;
-    }
-    int fd = open("/proc/1/stat", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && read(fd, text, sizeof text) > 0) {
-        return CANNOT_HIDE;
-    }
-    if (pg_remains_look(&remains, false, &left, &err) == 0) {
-        return LOOKED_WELL;
-    }
-    (void)fprintf(stderr, "%s\n", err.text);
-    return LOOKED_WRONG;
-}
-
-static void what_is_hidden_is_none_of_the_instance(void **state)
-{
-    int status = -1;
-    (void)state;
-    pid_t pid = fork_in_test();
-    if (pid == 0) {
-        _exit(look_where_others_are_hidden());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_HIDE) {
-        skip();
-    }
-    assert_int_equal(status, LOOKED_WELL);
-}
-
 static void sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays(void **state)
 {
     (void)state;
@@ -881,9 +740,6 @@ int main(void)
         cmocka_unit_test(server_whose_pid_file_cannot_be_read_runs_all_the_same),
         cmocka_unit_test(process_that_cannot_be_looked_at_counts_as_alive),
         cmocka_unit_test(process_that_has_ended_works_nowhere),
-        cmocka_unit_test(what_is_left_of_an_instance_is_found_by_place_and_parent),
-        cmocka_unit_test(what_cannot_be_seen_is_not_gone),
-        cmocka_unit_test(what_is_hidden_is_none_of_the_instance),
         cmocka_unit_test(sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
