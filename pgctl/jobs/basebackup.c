@@ -273,11 +273,14 @@ static void run_method(struct pg_task *task, const struct pg_source *data)
 static int find_work(void *arg, struct error *err)
 {
     struct pg_source *data = arg;
+    int rc = 0;
     data->left_pid = pg_orphans_end(data->data_dir);
     if (data->left_pid == 0) {
-        data->left_pid = pg_dir_postmaster(data->data_dir);
+        rc = pg_dir_postmaster(data->data_dir, &data->left_pid, err);
     }
-    return data->left_pid == 0 ? pg_dir_server_process(data->data_dir, &data->left_pid, err) : 0;
+    return rc != 0 || data->left_pid != 0
+               ? rc
+               : pg_dir_server_process(data->data_dir, &data->left_pid, err);
 }
 
 /* The next one, if there is one: what failed is told. */

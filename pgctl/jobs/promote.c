@@ -81,7 +81,10 @@ static void history_path(const struct promote_data *data, uint32_t timeline, cha
 static int look_work(void *arg, struct error *err)
 {
     struct promote_data *data = arg;
-    data->pid = pg_dir_postmaster(data->data_dir);
+    int rc = pg_dir_postmaster(data->data_dir, &data->pid, err);
+    if (rc != 0) {
+        return rc;
+    }
     return data->pid == 0 ? error_set(err, ERR_REFUSED, "PostgreSQL is not running")
                           : pg_slot_marks_read(data->data_dir, &data->slots.marks, err);
 }

@@ -65,7 +65,8 @@ static bool is_kept(struct reload_data *data)
 {
     struct buf now = BUF_INIT;
     struct error ignored = {0};
-    bool kept = pg_dir_postmaster(data->places->data_dir) != 0 &&
+    int32_t pid = 0;
+    bool kept = pg_dir_postmaster(data->places->data_dir, &pid, &ignored) == 0 && pid != 0 &&
                 pg_file_read(data->places->conf, CONF_BYTES_MAX, &now, &ignored) == 0 &&
                 span_equal(first_include(&now), first_include(&data->candidate));
     buf_free(&now);
@@ -76,11 +77,15 @@ static bool is_kept(struct reload_data *data)
  * has until its next start: where it receives from, it would not find as we say it. */
 static int adopt(const struct reload_data *data, struct error *err)
 {
-    if (data->trial || data->standby || pg_file_exists(data->places->base) ||
-        pg_dir_postmaster(data->places->data_dir) == 0) {
+    int32_t pid = 0;
+    if (data->trial || data->standby || pg_file_exists(data->places->base)) {
         return 0;
     }
-    int rc = pg_conf_files_adopt(data->places, err);
+    int rc = pg_dir_postmaster(data->places->data_dir, &pid, err);
+    if (rc != 0 || pid == 0) {
+        return rc;
+    }
+    rc = pg_conf_files_adopt(data->places, err);
     return rc != ERR_NOT_FOUND
                ? rc
                : error_set(err, ERR_INVALID,

@@ -41,7 +41,9 @@ struct stop_data {
     struct pg_stop stop;
     struct pg_command before;
     const char *data_dir;
-    int32_t pid;
+    int32_t pid;         /* as it was last seen */
+    bool unnamed;        /* the last look did not see whether there is one */
+    int64_t named_by_ms; /* mono: until then one is waited for that was never seen */
     bool killed;
     int signalled;    /* the last signal that went from here; 0 = none */
     bool stood_still; /* the fence: it has not answered in time */
@@ -54,28 +56,42 @@ struct stop_data {
     struct error blind;      /* why the last look says nothing; "" = it does */
 };
 
-/* What cannot be seen may be left: the fence alone, or the end of time, ends that wait. */
-static void look_alone(struct stop_data *data)
+/* What cannot be seen is not none: neither a kill nor an end follows from it. */
+static bool none_named(const struct stop_data *data)
 {
-    struct pg_left left = {0};
-    data->blind = (struct error){0};
+    return data->pid == 0 && !data->unnamed;
+}
+
+/* What cannot be seen may be left: the fence alone, or the end of time, ends that wait. False: not
+ * all was seen. */
+static bool look_alone(struct stop_data *data, struct pg_left *ret_left)
+{
     if (data->remains.postmaster == 0) {
         data->remains.postmaster = data->pid; /* an adopted one */
     }
-    bool seen = pg_remains_look(&data->remains, data->killed, &left, &data->blind) == 0;
-    bool none = seen && left.count == 0 && data->pid == 0;
-    data->empty_looks = none ? data->empty_looks + 1 : 0;
-    data->headless_looks = seen && left.headless ? data->headless_looks + 1 : 0;
+    return pg_remains_look(&data->remains, data->killed, ret_left, &data->blind) == 0;
 }
 
+/* No disk is asked before the kill. */
 static int find_postmaster(void *arg, struct error *err)
 {
     struct stop_data *data = arg;
+    struct pg_left left = {0};
+    struct error why = {0};
     (void)err;
-    data->pid = pg_dir_postmaster(data->data_dir);
-    if (data->alone) {
-        look_alone(data);
+    data->blind = (struct error){0};
+    bool kills = data->alone && data->killed;
+    bool seen = kills && look_alone(data, &left);
+    data->unnamed = pg_dir_postmaster(data->data_dir, &data->pid, &why) != 0;
+    if (data->alone && !kills) {
+        seen = look_alone(data, &left);
     }
+    if (data->unnamed && data->blind.code == 0) {
+        data->blind = why;
+    }
+    bool none = seen && left.count == 0 && none_named(data);
+    data->empty_looks = none ? data->empty_looks + 1 : 0;
+    data->headless_looks = seen && left.headless ? data->headless_looks + 1 : 0;
     return 0;
 }
 
@@ -260,12 +276,12 @@ static bool is_over(const struct pg_task *task, struct stop_data *data)
 {
     const struct fence_status *status = fence_of(task);
     if (status == NULL) {
-        return data->pid == 0;
+        return none_named(data);
     }
     if (data->empty_looks >= EMPTY_LOOKS && fence_client_note_gone(task->pg->fence)) {
         data->stop.unlooked = false;
     }
-    return status->all_gone && !status->running && !status->killing && data->pid == 0 &&
+    return status->all_gone && !status->running && !status->killing && none_named(data) &&
            (!data->stop.unlooked || data->killed);
 }
 
@@ -291,7 +307,7 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
         look(task);
     } else if (!data->killed && (clock_mono_ms(task->pg->clock) > data->kill_ms ||
                                  is_overdue(task) || data->headless_looks >= HEADLESS_LOOKS ||
-                                 (data->pid == 0 && fence_has_not_looked(task, data)))) {
+                                 (none_named(data) && fence_has_not_looked(task, data)))) {
         kill_all(task, data);
     } else {
         int64_t left_ms = data->killed ? LOOK_EVERY_MS : left_alone_ms(task);
@@ -312,16 +328,41 @@ static void begin(struct pg_task *task, struct stop_data *data)
     }
 }
 
+/* An adopted one that has never been seen: nobody can ask it to end. */
+static bool is_out_of_sight(const struct pg_task *task, const struct stop_data *data)
+{
+    return data->unnamed && data->pid == 0 && data->stop.kill_after_ms > 0 && !is_overdue(task) &&
+           !fence_started_it(task, data);
+}
+
+/* For as long as it would have had to end; then it is killed. */
+static void wait_for_sight(struct pg_task *task, struct stop_data *data)
+{
+    int64_t now_ms = clock_mono_ms(task->pg->clock);
+    if (data->named_by_ms == 0) {
+        data->named_by_ms = now_ms + data->stop.kill_after_ms;
+    }
+    if (now_ms >= data->named_by_ms) {
+        kill_all(task, data);
+        return;
+    }
+    int64_t left_ms = left_alone_ms(task);
+    task->state = STOP_WAIT;
+    pg_task_wait(task, left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS);
+}
+
 static void looked(struct pg_task *task, struct stop_data *data)
 {
     if (data->kill_ms != 0 || data->killed) { /* asked already: this look was for the pid file */
         wait_or_end(task, data);
     } else if (data->empty_looks == 1) {
         look(task);
-    } else if (data->pid == 0 && (data->stop.kill_after_ms > 0 || data->alone) &&
+    } else if (none_named(data) && (data->stop.kill_after_ms > 0 || data->alone) &&
                is_over(task, data)) {
         pg_task_end(task);
-    } else if (data->pid == 0 && fence_has_not_looked(task, data)) {
+    } else if (is_out_of_sight(task, data)) {
+        wait_for_sight(task, data);
+    } else if (none_named(data) && fence_has_not_looked(task, data)) {
         kill_all(task, data);
     } else if (pg_command_given(&data->before) && !is_overdue(task)) {
         task->state = STOP_BEFORE;

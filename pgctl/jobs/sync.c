@@ -49,9 +49,9 @@ static int write_work(void *arg, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    data->pid = pg_dir_postmaster(data_dir);
-    if (data->pid == 0) {
-        return 0;
+    rc = pg_dir_postmaster(data_dir, &data->pid, err);
+    if (rc != 0 || data->pid == 0) {
+        return rc;
     }
     rc = pg_postmaster_signal(data_dir, data->pid, SIGHUP, err);
     if (rc == ERR_NOT_FOUND) {

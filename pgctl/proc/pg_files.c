@@ -227,11 +227,15 @@ bool pg_process_works_in(int32_t pid, const char *data_dir)
            here.st_ino == there.st_ino && !has_ended(pid);
 }
 
-int32_t pg_dir_postmaster(const char *data_dir)
+int pg_dir_postmaster(const char *data_dir, int32_t *ret_pid, struct error *err)
 {
     struct error why;
     int32_t pid = pg_postmaster_named(data_dir, &why);
-    return pid > 0 && pg_process_works_in(pid, data_dir) ? pid : 0;
+    if (pid < 0) {
+        return error_set(err, why.code, "%s", why.text);
+    }
+    *ret_pid = pid > 0 && pg_process_works_in(pid, data_dir) ? pid : 0;
+    return 0;
 }
 
 /* The environment it was started with: what libpq inside its walreceivers will read. */

@@ -32,8 +32,8 @@ void pg_dir_look(const char *data_dir, const char *marker_path, const char *serv
 void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
                        struct pg_inspection *ret_inspection);
 /* The process of postmaster.pid if it is alive and works in this directory; 0 = none. Where that
- * file cannot be read, the server that is seen to work there. */
-int32_t pg_dir_postmaster(const char *data_dir);
+ * file cannot be read, the server that is seen to work there. An error: neither can be seen. */
+int pg_dir_postmaster(const char *data_dir, int32_t *ret_pid, struct error *err) MUST_CHECK;
 /* True if that process has this directory as its working directory and is not known to have ended.
  */
 bool pg_process_works_in(int32_t pid, const char *data_dir);

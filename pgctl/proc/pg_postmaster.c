@@ -54,13 +54,20 @@ int32_t pg_postmaster_named(const char *data_dir, struct error *ret_why)
     return named(data_dir, &single_user, ret_why);
 }
 
-/* 0 = none. */
-static int32_t named_postmaster(const char *data_dir)
+/* 0 = none, -1 = not known. */
+static int32_t named_postmaster(const char *data_dir, struct error *ret_why)
 {
     bool single_user;
+    int32_t pid = named(data_dir, &single_user, ret_why);
+    return single_user ? 0 : pid;
+}
+
+/* What cannot be seen says nothing against it. */
+static bool is_still(int32_t pid, const char *data_dir)
+{
     struct error why;
-    int32_t pid = named(data_dir, &single_user, &why);
-    return single_user || pid < 0 ? 0 : pid;
+    int32_t now = named_postmaster(data_dir, &why);
+    return (now == pid || now < 0) && pg_process_works_in(pid, data_dir);
 }
 
 static int send_signal(int fd, int32_t pid, int number)
@@ -71,10 +78,13 @@ static int send_signal(int fd, int32_t pid, int number)
 
 int pg_postmaster_signal(const char *data_dir, int32_t pid, int number, struct error *err)
 {
-    int32_t target = pid != 0 ? pid : named_postmaster(data_dir);
+    struct error why = {0};
+    int32_t target = pid != 0 ? pid : named_postmaster(data_dir, &why);
+    if (target < 0) {
+        return error_set(err, why.code, "%s", why.text);
+    }
     int fd = target > 0 ? (int)syscall(SYS_pidfd_open, target, 0) : -1;
-    bool gone = target <= 0 || (fd < 0 && errno == ESRCH) || named_postmaster(data_dir) != target ||
-                !pg_process_works_in(target, data_dir);
+    bool gone = target == 0 || (fd < 0 && errno == ESRCH) || !is_still(target, data_dir);
     int rc = 0;
 
     if (!gone && send_signal(fd, target, number) != 0) {

@@ -19,7 +19,8 @@ int32_t pg_postmaster_named(const char *data_dir, struct error *ret_why);
 
 /* Sends `number` to the postmaster that the pid file names at this moment, if it is alive and works
  * in this directory: never to a stranger who has got its number since. With `pid` (not 0): only if
- * it is that one. ERR_NOT_FOUND: there is none, nothing was sent. A single-user server is none. */
+ * it is that one; whom the file names may then be out of sight. ERR_NOT_FOUND: there is none,
+ * nothing was sent. A single-user server is none. */
 int pg_postmaster_signal(const char *data_dir, int32_t pid, int number,
                          struct error *err) MUST_CHECK;
 

@@ -62,21 +62,23 @@ static void look_at(int32_t pid, struct pg_receivers *receivers)
     buf_free(&text);
 }
 
-static bool is_server_process(int32_t pid)
+/* One that is gone, or somebody else's, is none; < 0 = that is not known. */
+static int is_server_process(int32_t pid, struct error *err)
 {
     char path[64];
     struct buf name = BUF_INIT;
 
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/comm", pid);
-    bool is = pg_file_read(path, 64, &name, NULL) == 0 &&
-              span_equal(buf_span(&name), span_str("postgres\n"));
+    int rc = pg_file_read(path, 64, &name, err);
+    bool is = rc == 0 && span_equal(buf_span(&name), span_str("postgres\n"));
     buf_free(&name);
-    return is;
+    return rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_PERMISSION ? is : rc;
 }
 
 static int find_server(const char *data_dir, bool head, int32_t *ret_pid, struct error *err)
 {
     const struct dirent *entry;
+    struct error blind = {0}; /* why one was not seen */
     DIR *dir = opendir("/proc");
 
     *ret_pid = 0;
@@ -86,13 +88,18 @@ static int find_server(const char *data_dir, bool head, int32_t *ret_pid, struct
     while (*ret_pid == 0 && (entry = readdir(dir)) != NULL) {
         int32_t pid =
             isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
-        if (pid > 0 && is_server_process(pid) && pg_process_works_in(pid, data_dir) &&
+        struct error why = {0};
+        int is = pid > 0 ? is_server_process(pid, &why) : 0;
+        if (is < 0 && blind.code == 0) {
+            blind = why;
+        }
+        if (is > 0 && pg_process_works_in(pid, data_dir) &&
             !(head && pg_process_works_in(pg_process_parent(pid), data_dir))) {
             *ret_pid = pid;
         }
     }
     (void)closedir(dir);
-    return 0;
+    return *ret_pid != 0 || blind.code == 0 ? 0 : error_set(err, blind.code, "%s", blind.text);
 }
 
 int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err)

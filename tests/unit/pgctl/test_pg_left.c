@@ -2,6 +2,8 @@
  * computes notices nothing. It can commit until somebody ends it. */
 #include "tests/unit/pgctl/pg_stage.h"
 
+#include <sys/resource.h>
+
 #define SIGNALLED_MS 1900 /* before a silent fence is known for one */
 
 static pid_t busy_backend(const struct node *node, PGconn **ret_conn)
@@ -57,6 +59,41 @@ static void stop_with_nothing_to_stop_says_that_all_are_gone(void **state)
     struct node *node = node_new("n1");
     assert_false(fence_client_status(node->fence)->all_gone);
     node_stop(node, FENCE_STOP_IMMEDIATE, LONG_MS / 2);
+    assert_true(fence_client_status(node->fence)->all_gone);
+    node_free(node);
+}
+
+static void loop_run_ms(int64_t time_ms)
+{
+    for (int64_t until_ms = now_ms() + time_ms; now_ms() < until_ms;) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
+}
+
+/* Without descriptors there may be a server to be asked, and there is no haste. */
+static void stop_that_sees_nothing_neither_kills_nor_ends(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct pg_stop stop = {.mode = FENCE_STOP_FAST, .kill_after_ms = LONG_MS / 2};
+    struct outcome outcome = {0};
+    struct error err;
+    struct rlimit before;
+    int next = dup(STDIN_FILENO); /* the lowest one that is free */
+    assert_true(next > 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {(rlim_t)next, before.rlim_max};
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+    loop_run_ms(500);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(outcome.calls, 0);
+    assert_false(fence_client_status(node->fence)->all_gone);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
     assert_true(fence_client_status(node->fence)->all_gone);
     node_free(node);
 }
@@ -349,6 +386,7 @@ static int all_tests(void)
         ON_STAGE(fence_that_answers_again_ends_a_kill_that_was_begun),
         ON_STAGE(postmaster_gets_its_signal_before_the_fence_has_answered),
         ON_STAGE(stop_does_not_wait_for_the_job_before_to_signal),
+        ON_STAGE(stop_that_sees_nothing_neither_kills_nor_ends),
         ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);

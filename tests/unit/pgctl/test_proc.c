@@ -576,6 +576,14 @@ static struct pg_inspection look(void)
     return found;
 }
 
+static int32_t postmaster_of(const char *name)
+{
+    struct error err;
+    int32_t pid = -1;
+    assert_int_equal(pg_dir_postmaster(in_dir(name), &pid, &err), 0);
+    return pid;
+}
+
 static void directory_is_told_by_what_is_in_it(void **state)
 {
     (void)state;
@@ -601,9 +609,9 @@ static void directory_is_told_by_what_is_in_it(void **state)
     assert_false(look().running); /* alive, and works elsewhere */
     assert_int_equal(chdir(in_dir("pg")), 0);
     assert_true(look().running);
-    assert_int_equal(pg_dir_postmaster(in_dir("pg")), getpid());
+    assert_int_equal(postmaster_of("pg"), getpid());
     assert_int_equal(chdir("/"), 0);
-    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
+    assert_int_equal(postmaster_of("pg"), 0);
 }
 
 /* Its program's name is what tells a server, where the file that names it cannot be read. */
@@ -637,23 +645,66 @@ static void server_whose_pid_file_cannot_be_read_runs_all_the_same(void **state)
     assert_int_equal(rename(kept, aside), 0);
 
     pid_t server = postgres_in(in_dir("pg"), "60");
-    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0); /* there is none: PostgreSQL's own word */
+    assert_int_equal(postmaster_of("pg"), 0); /* there is none: PostgreSQL's own word */
     put("pg/postmaster.pid", "nonsense\n");
     assert_true(look().running);
     assert_int_equal(look().pidfile_pid, server);
     assert_non_null(strstr(look().pidfile_reason, "line 1 is 'nonsense'"));
-    assert_int_equal(pg_dir_postmaster(in_dir("pg")), server);
+    assert_int_equal(postmaster_of("pg"), server);
     assert_int_equal(pg_postmaster_signal(in_dir("pg"), server, SIGTERM, &err), 0);
     wait_dead(server);
     assert_int_equal(waitpid(server, NULL, 0), server);
     assert_false(look().running);
-    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
+    assert_int_equal(postmaster_of("pg"), 0);
     assert_int_equal(pg_postmaster_signal(in_dir("pg"), 0, SIGTERM, &err), ERR_NOT_FOUND);
 
     assert_int_equal(rename(aside, kept), 0);
     assert_string_equal(look().pidfile_reason, "");
     mem_free(kept);
     mem_free(aside);
+}
+
+/* With no descriptor, and with one, which /proc takes. */
+static int look_with_descriptors(rlim_t spare, pid_t server)
+{
+    struct error err = {0};
+    int32_t pid = server;
+    int next = dup(STDIN_FILENO);
+    (void)close(next);
+    const struct rlimit few = {(rlim_t)next + spare, (rlim_t)next + spare};
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0 || pg_dir_postmaster(in_dir("pg"), &pid, &err) == 0 ||
+        pid != server) {
+        return 1;
+    }
+    if (pg_dir_server_process(in_dir("pg"), &pid, &err) == 0 ||
+        strstr(err.text, "Too many open files") == NULL) {
+        return 2;
+    }
+    int rc = pg_postmaster_signal(in_dir("pg"), 0, SIGTERM, &err);
+    if (rc == 0 || rc == ERR_NOT_FOUND) {
+        return 3;
+    }
+    return pg_postmaster_signal(in_dir("pg"), server, SIGTERM, &err) == 0 ? 0 : 4;
+}
+
+static void server_that_cannot_be_seen_is_not_none(void **state)
+{
+    (void)state;
+    for (rlim_t spare = 0; spare <= 1; spare++) {
+        int status = -1;
+        pid_t server = postgres_in(in_dir("pg"), "60");
+        char *pidfile = mem_printf("%d\n%s/pg\n1700000000\n", (int)server, dir);
+        put("pg/postmaster.pid", spare > 0 ? "nonsense\n" : pidfile);
+        mem_free(pidfile);
+        pid_t pid = fork_in_test();
+        if (pid == 0) {
+            _exit(look_with_descriptors(spare, server));
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        wait_dead(server);
+        assert_int_equal(waitpid(server, NULL, 0), server);
+    }
 }
 
 /* In a child that may open nothing more. */
@@ -738,6 +789,7 @@ int main(void)
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),
         cmocka_unit_test(server_whose_pid_file_cannot_be_read_runs_all_the_same),
+        cmocka_unit_test(server_that_cannot_be_seen_is_not_none),
         cmocka_unit_test(process_that_cannot_be_looked_at_counts_as_alive),
         cmocka_unit_test(process_that_has_ended_works_nowhere),
         cmocka_unit_test(sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays),
