@@ -132,30 +132,6 @@ static const struct fence_status *fence_of(const struct pg_task *task)
     return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
 }
 
-static void kill_all(struct pg_task *task, struct stop_data *data);
-
-static void look(struct pg_task *task)
-{
-    struct stop_data *data = task->data;
-    const struct fence_status *status = fence_of(task);
-
-    bool was_alone = data->alone;
-    data->alone = status != NULL && status->silent;
-    if (was_alone && data->killed && status != NULL && !status->silent) {
-        kill_all(task, data); /* what was begun here, its postmaster stopped, is the fence's now */
-        return;
-    }
-    if (data->alone) {
-        data->remains = (struct pg_remains){.data_dir = data->data_dir,
-                                            .postmaster = status->postmaster_pid,
-                                            .fence = status->fence_pid};
-    } else {
-        data->empty_looks = data->headless_looks = 0;
-    }
-    task->state = STOP_LOOKED;
-    pg_task_work(task, find_postmaster, data);
-}
-
 /* A kill begins with the signal that ends soonest. */
 static int first_signal(const struct stop_data *data)
 {
@@ -170,11 +146,6 @@ static void signal_child(const struct pg_task *task, struct stop_data *data, int
         pg_postmaster_signal_child(status->postmaster_pid, status->fence_pid, number)) {
         data->signalled = number;
     }
-}
-
-static bool is_ours_to_signal(const struct stop_data *data)
-{
-    return data->pid > 0 && data->signalled != stop_signal(data->stop.mode);
 }
 
 static bool is_silent(const struct pg_task *task)
@@ -201,6 +172,54 @@ static bool is_overdue(const struct pg_task *task)
     return left_alone_ms(task) == 0;
 }
 
+/* Nothing is to be done before the kill, and its time has come. */
+static bool is_due(const struct pg_task *task, const struct stop_data *data)
+{
+    return is_overdue(task) ||
+           (data->stop.kill_after_ms <= 0 && !pg_command_given(&data->before)) ||
+           (data->kill_ms != 0 && clock_mono_ms(task->pg->clock) > data->kill_ms);
+}
+
+static void begin_kill(struct pg_task *task, struct stop_data *data)
+{
+    data->stop.mode = FENCE_STOP_IMMEDIATE;
+    signal_child(task, data, stop_signal(data->stop.mode));
+    data->killed = true;
+    pg_task_say(task, "killing every process of the instance");
+}
+
+static void kill_all(struct pg_task *task, struct stop_data *data);
+
+static void look(struct pg_task *task)
+{
+    struct stop_data *data = task->data;
+    const struct fence_status *status = fence_of(task);
+
+    bool was_alone = data->alone;
+    data->alone = status != NULL && status->silent;
+    if (was_alone && data->killed && status != NULL && !status->silent) {
+        kill_all(task, data); /* what was begun here, its postmaster stopped, is the fence's now */
+        return;
+    }
+    if (data->alone) {
+        data->remains = (struct pg_remains){.data_dir = data->data_dir,
+                                            .postmaster = status->postmaster_pid,
+                                            .fence = status->fence_pid};
+        if (!data->killed && is_due(task, data)) {
+            begin_kill(task, data); /* by this look, which may get no further than that */
+        }
+    } else {
+        data->empty_looks = data->headless_looks = 0;
+    }
+    task->state = STOP_LOOKED;
+    pg_task_work(task, find_postmaster, data);
+}
+
+static bool is_ours_to_signal(const struct stop_data *data)
+{
+    return data->pid > 0 && data->signalled != stop_signal(data->stop.mode);
+}
+
 static void signal_it(struct pg_task *task, struct stop_data *data)
 {
     pg_task_say(task, "the fence does not answer: stopping the postmaster without it");
@@ -211,11 +230,8 @@ static void signal_it(struct pg_task *task, struct stop_data *data)
 
 static void kill_all(struct pg_task *task, struct stop_data *data)
 {
-    data->stop.mode = FENCE_STOP_IMMEDIATE;
-    signal_child(task, data, stop_signal(data->stop.mode));
+    begin_kill(task, data);
     task->state = STOP_KILL_ASKED;
-    data->killed = true;
-    pg_task_say(task, "killing every process of the instance");
     if (is_silent(task)) {
         look(task); /* which kills */
         return;
