@@ -18,13 +18,16 @@
 #include "pgctl/proc/pg_postmaster.h"
 #include "pgctl/proc/pg_remains.h"
 
+#include <poll.h>
 #include <signal.h>
 
-#define LOOK_EVERY_MS  50 /* events of the fence wake us earlier */
-#define KILL_TAKES_MS  10000
-#define CLEAR_EVERY_MS 5
-#define EMPTY_LOOKS    2 /* in a row: pg_remains_look */
-#define HEADLESS_LOOKS 3 /* in a row: whoever sees the end of his postmaster has gone by then */
+#define LOOK_EVERY_MS   50 /* events of the fence wake us earlier */
+#define KILL_TAKES_MS   10000
+#define CLEAR_EVERY_MS  5
+#define EMPTY_LOOKS     2 /* in a row: pg_remains_look */
+#define KILL_ROUNDS_MAX 20
+#define KILL_ROUND_MS   2
+#define HEADLESS_LOOKS  3 /* in a row: whoever sees the end of his postmaster has gone by then */
 
 enum {
     STOP_CLEAR,
@@ -72,6 +75,17 @@ static bool look_alone(struct stop_data *data, struct pg_left *ret_left)
     return pg_remains_look(&data->remains, data->killed, ret_left, &data->blind) == 0;
 }
 
+/* Until all have gone, or a disk holds them up. */
+static bool end_alone(struct stop_data *data, struct pg_left *ret_left)
+{
+    bool seen = look_alone(data, ret_left);
+    for (int i = 0; i < KILL_ROUNDS_MAX && seen && ret_left->count > 0; i++) {
+        (void)poll(NULL, 0, KILL_ROUND_MS);
+        seen = look_alone(data, ret_left);
+    }
+    return seen;
+}
+
 /* No disk is asked before the kill. */
 static int find_postmaster(void *arg, struct error *err)
 {
@@ -81,7 +95,7 @@ static int find_postmaster(void *arg, struct error *err)
     (void)err;
     data->blind = (struct error){0};
     bool kills = data->alone && data->killed;
-    bool seen = kills && look_alone(data, &left);
+    bool seen = kills && end_alone(data, &left);
     data->unnamed = pg_dir_postmaster(data->data_dir, &data->pid, &why) != 0;
     if (data->alone && !kills) {
         seen = look_alone(data, &left);

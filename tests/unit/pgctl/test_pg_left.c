@@ -2,7 +2,9 @@
  * computes notices nothing. It can commit until somebody ends it. */
 #include "tests/unit/pgctl/pg_stage.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define SIGNALLED_MS 1900 /* before a silent fence is known for one */
 
@@ -285,6 +287,39 @@ static PGconn *deaf_node(struct node **ret_node)
     return session;
 }
 
+/* Its pid file is a pipe, at which whoever opens it stands still. */
+static void disk_that_hangs_keeps_nobody_from_killing(void **state)
+{
+    (void)state;
+    struct node *node = NULL;
+    PGconn *session = deaf_node(&node);
+    struct pg_stop stop = {.mode = FENCE_STOP_IMMEDIATE};
+    struct outcome outcome = {0};
+    struct error err;
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+    pid_t backend = PQbackendPID(session);
+    char *path = mem_printf("%s/postmaster.pid", node->data);
+    char *aside = mem_printf("%s/aside", node->dir);
+
+    kill(postmaster, SIGSTOP);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+    WAIT_FOR(!pid_lives(backend) && !pid_lives(postmaster));
+    assert_int_equal(outcome.calls, 0);
+    int fd = -1;
+    WAIT_FOR((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0);
+    assert_int_equal(rename(aside, path), 0);
+    (void)close(fd);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    PQfinish(session);
+    kill(fence_client_status(node->fence)->fence_pid, SIGCONT);
+    mem_free(path);
+    mem_free(aside);
+    node_free(node);
+}
+
 /* The lease is renewed while it stops, and then is not any more: the page is read again and again.
  */
 static void deadline_of_the_page_is_kept_in_the_place_of_a_silent_fence(void **state)
@@ -381,6 +416,7 @@ static int all_tests(void)
         ON_STAGE(start_that_loses_the_fence_says_what_is_lost),
         ON_STAGE(fence_that_stands_still_keeps_nobody_from_stopping),
         ON_STAGE(what_does_not_end_is_killed_beside_a_fence_that_stands_still),
+        ON_STAGE(disk_that_hangs_keeps_nobody_from_killing),
         ON_STAGE(deadline_of_the_page_is_kept_in_the_place_of_a_silent_fence),
         ON_STAGE(command_before_a_stop_ends_at_the_deadline_of_a_silent_fence),
         ON_STAGE(fence_that_answers_again_ends_a_kill_that_was_begun),
