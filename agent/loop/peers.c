@@ -195,15 +195,18 @@ static bool is_asked(const struct agent *agent, const struct ha_member *member)
     return !told && strcmp(member->name, agent->config->name) != 0 && member->api_url[0] != '\0';
 }
 
-/* While there is a leader, whoever is not a member any more is forgotten. One that is being asked
- * stays where it is: the answer comes there. */
+/* While there is a leader, whoever is not a member any more is forgotten; and at once whoever the
+ * group tells of by now, which learns names after their records. One that is being asked stays
+ * where it is: the answer comes there. */
 static void list(struct loop_peers *peers)
 {
     struct loop_facts *facts = &peers->agent->facts;
     const struct ha_cluster *cluster = &facts->cluster;
 
     for (size_t i = 0; i < facts->peer_count; i++) {
-        peers->questions[i].listed = cluster->leader[0] == '\0';
+        const struct ha_member *member = ha_cluster_member(cluster, facts->peers[i].name);
+        peers->questions[i].listed =
+            cluster->leader[0] == '\0' && (member == NULL || is_asked(peers->agent, member));
     }
     for (size_t i = 0; i < cluster->member_count; i++) {
         const struct ha_member *member = &cluster->members[i];

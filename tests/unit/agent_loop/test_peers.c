@@ -226,6 +226,26 @@ static void in_our_own_store_only_those_of_patroni_are_asked(void **state)
     finish();
 }
 
+/* A new group learns names later than the store has records: until then they are asked, and nobody
+ * leads yet. */
+static void who_is_named_by_the_group_is_asked_no_more(void **state)
+{
+    (void)state;
+    led_in(CONFIG_STORE_RAFT);
+    key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
+    key_remove("leader");
+    observe_store_changed(&rig.agent);
+    end(asked("10.0.0.2"), ERR_UNAVAILABLE, false, "");
+    end(asked("10.0.0.3"), 0, true, PATRONI);
+    assert_non_null(peer("n2"));
+    is_voter("n2");
+    is_voter("n3"); /* a witness beside Patroni may have its name */
+    peers_look(&rig.agent);
+    assert_null(peer("n2"));
+    assert_non_null(peer("n3"));
+    finish();
+}
+
 static void what_was_never_asked_ends_without_a_client(void **state)
 {
     (void)state;
@@ -246,6 +266,7 @@ int main(void)
         cmocka_unit_test(in_our_own_store_only_those_of_patroni_are_asked),
         cmocka_unit_test(clients_of_the_group_are_asked),
         cmocka_unit_test(a_client_of_the_group_asks_everybody),
+        cmocka_unit_test(who_is_named_by_the_group_is_asked_no_more),
         cmocka_unit_test(what_was_never_asked_ends_without_a_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
