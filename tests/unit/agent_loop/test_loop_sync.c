@@ -28,6 +28,7 @@ static void rig_start(enum dynamic_synchronous mode, bool strict)
 {
     rig_init();
     key_set("leader", "n1");
+    key_set("initialize", "7000000000000000042");
     member("n1", "");
     member("n2", "");
     member("n3", "");
@@ -191,7 +192,7 @@ static void quorum_of_two_comes_about(void **state)
     seen.walsenders[1].pid = 201;
     assert_string_equal(next(), ""); /* 900 of 1000 flushed */
     seen.walsenders[0].flush_lsn = 1000;
-    publishes(KEY("1", "\"n2,n3\""), 17);
+    publishes(KEY("1", "\"n2,n3\""), 18);
     assert_string_equal(next(), "");
     rig_end();
 }
@@ -210,7 +211,7 @@ static void strict_mode_is_published_when_commits_wait(void **state)
     does("end walsenders 100");
     seen.walsenders[0].pid = 200;
     publishes(KEY("0", "null"), 0);
-    publishes(KEY("0", "\"n2\""), 17);
+    publishes(KEY("0", "\"n2\""), 18);
     assert_string_equal(next(), "");
     rig_end();
 }
@@ -226,7 +227,7 @@ static void stranger_under_a_name_is_not_chosen_and_is_ended(void **state)
     does("set sync '\"n2\"'");
     does("end walsenders 100");
     seen.walsenders[0].pid = 200;
-    publishes(KEY("0", "\"n2\""), 15);
+    publishes(KEY("0", "\"n2\""), 16);
     assert_string_equal(next(), "");
     struct pg_walsender *stranger = &seen.walsenders[seen.count++];
     *stranger = seen.walsenders[0];
@@ -298,11 +299,11 @@ static void write_without_an_answer_is_followed_by_one_over_what_is_there(void *
     primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("", 1000, 1000);
     takes_over();
-    assert_non_null(strstr(next(), "put sync " KEY("1", "\"n2\"") " at 15"));
+    assert_non_null(strstr(next(), "put sync " KEY("1", "\"n2\"") " at 16"));
     run_for(500);
     assert_string_equal(calls(), ""); /* neither setting nor key changes while it is unanswered */
     answer("put sync", ERR_UNKNOWN);
-    assert_string_equal(next(), "put sync " KEY("0", "null") " at 15\n");
+    assert_string_equal(next(), "put sync " KEY("0", "null") " at 16\n");
     rig_end();
 }
 
@@ -350,7 +351,7 @@ static void mode_that_is_off_takes_the_key_and_then_the_setting_away(void **stat
     store_changes();
     primary_runs();
     run_for(SYNC_LOOK_MS);
-    assert_string_equal(calls(), "put sync none at 15\n");
+    assert_string_equal(calls(), "put sync none at 16\n");
     written(NULL);
     run_for(SYNC_LOOK_MS);
     assert_string_equal(calls(), "set sync none\n");
@@ -371,11 +372,11 @@ static void mode_that_is_on_again_takes_nothing_for_confirmed(void **state)
     does("set sync '\"n2\"'");
     does("end walsenders 100");
     seen.walsenders[0].pid = 200;
-    assert_non_null(strstr(next(), "\"sync_standby\":\"n2\"} at 15"));
+    assert_non_null(strstr(next(), "\"sync_standby\":\"n2\"} at 16"));
     written(KEY("0", "\"n2\""));
     assert_string_equal(next(), "");
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
-    assert_string_equal(next(), "put sync none at 18\n");
+    assert_string_equal(next(), "put sync none at 19\n");
     key_remove("sync");
     answer("put sync", 0);
     store_changes();
@@ -580,13 +581,13 @@ static void mode_that_is_off_does_not_wait_for_a_setting_that_fails(void **state
     store_changes();
     primary_runs();
     says("", 0, 0);
-    publishes(KEY("0", "null"), 15); /* as it stands */
+    publishes(KEY("0", "null"), 16); /* as it stands */
     does("set sync ''");
-    publishes(KEY("1", "null"), 16);
+    publishes(KEY("1", "null"), 17);
     assert_string_equal(next(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
     answer("set sync", ERR_CONFLICT);
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
-    assert_string_equal(next(), "put sync none at 18\n");
+    assert_string_equal(next(), "put sync none at 19\n");
     rig_end();
 }
 
@@ -628,7 +629,7 @@ static void names_are_published_as_their_members_write_them(void **state)
     (void)next();
     answer("end walsenders", 0);
     seen.walsenders[0].pid = 200;
-    assert_string_equal(next(), "put sync " KEY("0", "\"n2\"") " at 15\n");
+    assert_string_equal(next(), "put sync " KEY("0", "\"n2\"") " at 16\n");
     rig_end();
 }
 
