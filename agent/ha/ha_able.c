@@ -336,7 +336,7 @@ bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan)
 bool ha_rule_fence_soft(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool runs = s->self.run == HA_RUN_RUNNING || s->self.run == HA_RUN_STARTING;
-    if (!ha_fence_bars(s) || s->fence.soft_lease_ms == 0 || !runs ||
+    if (!ha_fence_bars(s) || s->settings.paused || s->fence.soft_lease_ms == 0 || !runs ||
         s->now_lease_ms < s->fence.soft_lease_ms) {
         return false;
     }

@@ -11,6 +11,7 @@
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
@@ -432,6 +433,25 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
     return false;
 }
 
+/* Nobody has led by this store, and its data directories are of different age: no report has to
+ * come in time for that. It is waited for until it leads, says that it cannot, or its record ends.
+ */
+static bool newer_data(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
+{
+    const struct ha_member *newer = ha_partner_newer(s);
+    if (newer == NULL || !may_win(s, newer->name)) {
+        return false;
+    }
+    const struct ha_report *report = ha_cluster_report(&s->cluster, newer->name);
+    if (is_counted(s, report) && (report->yields || report->unfit)) {
+        return false;
+    }
+    answer(candidacy, HA_VERDICT_WAIT, HA_NEVER,
+           "'%s' has newer data of this cluster (timeline %" PRIu32 ")", newer->name,
+           ha_partner_timeline(newer));
+    return true;
+}
+
 void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_candidacy)
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
@@ -451,7 +471,7 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
     }
     /* An order is about the race that follows the end of the lease. */
     bool answered = ha_unlocked(s) && requested(s, own, ret_candidacy);
-    if (answered || lags(s, own, ret_candidacy)) {
+    if (answered || lags(s, own, ret_candidacy) || newer_data(s, ret_candidacy)) {
         return;
     }
     name = awaited(s);

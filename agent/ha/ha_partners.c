@@ -133,25 +133,24 @@ bool ha_partners_prove_newest(const struct ha_snapshot *s)
         if (member == NULL || peer->silent_ms != 0 || !has_told(s, member)) {
             return false;
         }
+        if (member->data == HA_DATA_VALID &&
+            (member->data_system_id[0] == '\0' || ha_partner_timeline(member) == 0)) {
+            return false; /* of an earlier release, which does not say how old they are */
+        }
         older_primary = older_primary || (member->data_of_primary && compare(s, member) < 0);
     }
     return older_primary && ha_partner_newer(s) == NULL;
 }
 
-const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own)
+const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
 {
-    for (size_t i = 0; i < cluster->member_count; i++) {
-        const struct ha_member *member = &cluster->members[i];
-        if (strcmp(member->name, own) != 0 && member->data == HA_DATA_VALID) {
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && member->data == HA_DATA_VALID) {
             return member;
         }
     }
     return NULL;
-}
-
-const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
-{
-    return ha_cluster_owner(&s->cluster, s->self.name);
 }
 
 bool ha_partner_is_gone(const struct ha_snapshot *s)

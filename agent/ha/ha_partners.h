@@ -39,8 +39,6 @@ bool ha_partners_prove_newest(const struct ha_snapshot *s);
 /* Another member that tells of a valid data directory; NULL = none does. It makes the cluster when
  * its rules let it, and everybody else is copied from it. */
 const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s);
-/* The same in a view of `own`; for who has to know when it was there last (ha_owner). */
-const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own);
 /* There is a record of a member whose node is not heard of. When it is again, the record is still
  * the one of before, for a ttl at most: somebody may have restored its data meanwhile. */
 bool ha_partner_is_gone(const struct ha_snapshot *s);

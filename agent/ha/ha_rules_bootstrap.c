@@ -304,9 +304,7 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_because(plan, "watchdog.mode is required: %s", s->watchdog.why);
         return true;
     }
-    if (ha_fence_bars(s)) {
-        ha_plan_wait(plan, HA_NEVER);
-        ha_plan_because(plan, "the fence does not answer, and starts nothing");
+    if (ha_rule_fence_stopped(s, plan)) {
         return true;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);

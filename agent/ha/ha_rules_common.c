@@ -339,8 +339,11 @@ static bool waits_for_newest(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan,
                         "the cluster is not initialized, and '%s' has newer data of it (timeline "
-                        "%" PRIu32 "): it leads, unless its data directory is taken away",
-                        newer->name, ha_partner_timeline(newer));
+                        "%" PRIu32 "): it leads%s, unless its data directory is taken away",
+                        newer->name, ha_partner_timeline(newer),
+                        newer->data_of_primary ? ""
+                                               : " when all members of the group have told what "
+                                                 "they have");
         return true;
     }
     if (ha_nobody_has_led(s) && ha_is_down(s) && ha_was_primary(s) &&

@@ -2,6 +2,7 @@
 #include "agent/ha/ha_timeline.h"
 
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_partners.h"
 
 static uint32_t larger(uint32_t a, uint32_t b)
 {
@@ -36,7 +37,9 @@ uint32_t ha_timeline_next(const struct ha_snapshot *s)
         }
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
-        highest = larger(highest, s->cluster.members[i].timeline); /* Patroni's reserve no number */
+        /* Patroni's reserve no number, and a server that is down may have one of an earlier store.
+         */
+        highest = larger(highest, ha_partner_timeline(&s->cluster.members[i]));
     }
     for (size_t i = 0; i < s->peer_count; i++) {
         highest = larger(highest, s->peers[i].timeline);

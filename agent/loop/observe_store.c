@@ -214,16 +214,18 @@ static void take_failover(struct agent *agent)
     }
 }
 
-/* Who had data up to now, and has them no more or is not there. */
+/* Who had data up to now, and has them no more or is not there: the last of them. */
 static void take_owner(struct agent *agent, const struct ha_cluster *before)
 {
     struct loop_facts *facts = &agent->facts;
-    const struct ha_member *owner = ha_cluster_owner(before, agent->config->name);
-    const struct ha_member *now =
-        owner == NULL ? NULL : ha_cluster_member(&facts->cluster, owner->name);
-    if (owner != NULL && (now == NULL || now->data != HA_DATA_VALID)) {
-        memcpy(facts->owner.name, owner->name, sizeof facts->owner.name);
-        facts->owner.seen_mono_ms = agent_mono_ms(agent);
+    for (size_t i = 0; i < before->member_count; i++) {
+        const struct ha_member *owner = &before->members[i];
+        const struct ha_member *now = ha_cluster_member(&facts->cluster, owner->name);
+        if (strcmp(owner->name, agent->config->name) != 0 && owner->data == HA_DATA_VALID &&
+            (now == NULL || now->data != HA_DATA_VALID)) {
+            memcpy(facts->owner.name, owner->name, sizeof facts->owner.name);
+            facts->owner.seen_mono_ms = agent_mono_ms(agent);
+        }
     }
 }
 

@@ -121,8 +121,9 @@ struct pg_inspection {
     enum pg_unfinished unfinished;
     int major;                 /* from PG_VERSION; 0 = unknown */
     struct pg_control control; /* zeroed unless valid or unfinished with a readable one */
-    uint32_t wal_timeline; /* the latest that pg_wal has the history of; 0 = of none. A standby that
-                              was killed may be on it, and its control file not say so */
+    uint32_t wal_timeline; /* of a server that is down: the latest that pg_wal has the history of; 0
+                              = of none. A standby that was killed may be on it, and its control
+                              file not say so */
     bool standby_signal;
     bool recovery_signal;
     bool backup_label;

@@ -6,7 +6,9 @@
  */
 #include "pgctl/jobs/inspect.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/conf/pg_conf.h"
 #include "pgctl/jobs/pause_note.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/unannounced.h"
@@ -19,6 +21,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HISTORY_BYTES_MAX = 65536 };
+
+/* Not one that a promotion of ours has left out, which was never sent. */
+static bool is_of_a_timeline(const char *dir, const char *name)
+{
+    struct buf text = BUF_INIT;
+    char *path = mem_printf("%s/%s", dir, name);
+    bool is = pg_file_read(path, HISTORY_BYTES_MAX, &text, NULL) == 0 &&
+              !pg_conf_is_skipped_history(buf_span(&text));
+    buf_free(&text);
+    mem_free(path);
+    return is;
+}
+
 /* Timeline history files, as PostgreSQL names them (access/xlog_internal.h). */
 static uint32_t latest_history(const char *data_dir)
 {
@@ -30,7 +46,7 @@ static uint32_t latest_history(const char *data_dir)
         const char *name = entry->d_name;
         bool history = strspn(name, "0123456789ABCDEF") == 8 && strcmp(name + 8, ".history") == 0;
         uint32_t timeline = history ? (uint32_t)strtoul(name, NULL, 16) : 0;
-        latest = timeline > latest ? timeline : latest;
+        latest = timeline > latest && is_of_a_timeline(path, name) ? timeline : latest;
     }
     if (dir != NULL) {
         (void)closedir(dir);
@@ -45,7 +61,9 @@ static int look_work(void *arg, struct error *err)
     (void)err;
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
-    look->found.wal_timeline = latest_history(look->data_dir);
+    if (look->found.kind == PG_DIR_VALID && !look->found.running) { /* else the server says it */
+        look->found.wal_timeline = latest_history(look->data_dir);
+    }
     look->found.noted_pause = pg_pause_note_read(look->pause_note_path);
     look->found.hba_unset = !pg_file_exists(look->places->hba);
     look->found.hba_missing = !pg_conf_files_copies_hba(look->places);
