@@ -150,7 +150,8 @@ static int64_t until_soft_ms(const struct agent *agent, int64_t wait_ms)
 {
     struct fence_lease page;
     const struct fence_page *mapped = agent->fence_silent ? fence_client_page(agent->fence) : NULL;
-    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
+    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page) ||
+        page.deadline_ms == FENCE_OVER) {
         return wait_ms;
     }
     int64_t left_ms = page.soft_ms - agent_lease_ms(agent);

@@ -11,7 +11,7 @@ one() { # BUILD, NAME, program: what it said goes to a log beside its counts
     base=$1/logs.$2/$(basename "$(dirname "$3")").$name # two rooms may have a test of one name
     log=$base.log
     status=0
-    "$1/contain" 300 "$3" </dev/null >"$log" 2>&1 || status=$?
+    "$1/contain" 600 "$3" </dev/null >"$log" 2>&1 || status=$?
     p=$(grep -c '^\[       OK \]' "$log" || true)
     f=$(grep -c '^\[  FAILED  \] [a-z0-9_]*$' "$log" || true)
     s=$(grep -c '^\[  SKIPPED \] [a-z0-9_]*$' "$log" || true)

@@ -421,12 +421,15 @@ static void tell_a_flood(void)
 
 static void the_log_bounds_its_rate(void **state)
 {
+    static const char words[] = "WARNING: more than 100 lines a second: ";
     unsigned held_back = 0;
     (void)state;
     assert_string_equal(said_by(tell_a_flood), "");
-    const char *note = strstr(content("patroni.log"), "WARNING: more than 100 lines a second: ");
+    const char *note = strstr(content("patroni.log"), words);
     assert_non_null(note);
-    assert_int_equal(sscanf(note, "WARNING: more than 100 lines a second: %u", &held_back), 1);
+    for (; note != NULL; note = strstr(note + 1, words)) { /* of each second that the flood takes */
+        held_back += (unsigned)strtoul(note + strlen(words), NULL, 10);
+    }
     assert_in_range(held_back, 1, 3 * LOG_RATE_BURST);
     assert_non_null(strstr(text, "ERROR: an error all the same\n"));
     assert_int_equal(lines_in(text) + held_back, 4 * LOG_RATE_BURST + 3);

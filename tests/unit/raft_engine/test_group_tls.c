@@ -101,7 +101,7 @@ static void a_long_value_goes_through_in_pieces(void **state)
     open_rig(3, "secret");
     start_all();
     memset(value, 'x', sizeof value - 1);
-    assert_int_equal(put(&rig, 1, "/long", value, 5000), 0);
+    assert_int_equal(put(&rig, 1, "/long", value, 30000), 0);
     await_value(&rig, 2, "/long", value);
     rig_free(&rig);
 }
