@@ -104,9 +104,15 @@ static int compare(const struct ha_snapshot *s, const struct ha_member *member)
     return lsn < s->self.lsn ? -1 : lsn > s->self.lsn ? 1 : 0;
 }
 
+/* Of data of ours beside those of others. */
+static bool age_counts(const struct ha_snapshot *s)
+{
+    return ha_nobody_has_led(s) && !s->settings.standby_cluster && ha_data_own(s) == HA_DATA_VALID;
+}
+
 const struct ha_member *ha_partner_newer(const struct ha_snapshot *s)
 {
-    if (!ha_nobody_has_led(s) || s->settings.standby_cluster || ha_data_own(s) != HA_DATA_VALID) {
+    if (!age_counts(s)) {
         return NULL;
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
@@ -121,7 +127,7 @@ const struct ha_member *ha_partner_newer(const struct ha_snapshot *s)
 bool ha_partners_prove_newest(const struct ha_snapshot *s)
 {
     bool older_primary = false;
-    if (!ha_nobody_has_led(s) || s->settings.standby_cluster || ha_data_own(s) != HA_DATA_VALID) {
+    if (!age_counts(s)) {
         return false;
     }
     for (size_t i = 0; i < s->peer_count; i++) {
