@@ -19,6 +19,7 @@
 
 #define KILL_TAKES_MS 1000  /* longer than a fence that works needs for it */
 #define STOP_TAKES_MS 75000 /* a fast shutdown with the kill at its end */
+#define STOP_AGAIN_MS 1000
 
 const char *ha_disk_name(enum pg_disk_kind kind)
 {
@@ -342,6 +343,27 @@ bool ha_rule_fence_soft(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_add(plan, HA_STOP_FAST);
     ha_plan_because(plan, "the fence does not answer, and the lease is over");
+    return true;
+}
+
+/* Such a stop has killed, or could not: what is left is killed again and again. Nor does the key
+ * hang on it any longer, for a disk that does not answer may hold up even the killed. */
+bool ha_rule_stop_failed(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    int64_t failed_ms = s->self.stop_failed_mono_ms;
+
+    if (s->self.run != HA_RUN_STOPPING || s->settings.paused || failed_ms == HA_NEVER) {
+        return false;
+    }
+    if (s->now_mono_ms < failed_ms + STOP_AGAIN_MS) {
+        ha_plan_wait(plan, failed_ms + STOP_AGAIN_MS);
+    } else {
+        if (ha_armed_for_key(s)) {
+            ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+        }
+        ha_plan_add(plan, HA_KILL);
+    }
+    ha_plan_because(plan, "PostgreSQL could not be stopped, and is killed again");
     return true;
 }
 

@@ -50,6 +50,7 @@ bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan);   
 bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);        /* nothing runs */
 bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan);          /* running */
 bool ha_rule_fence_soft(const struct ha_snapshot *s, struct ha_plan *plan);     /* before all */
+bool ha_rule_stop_failed(const struct ha_snapshot *s, struct ha_plan *plan);    /* stopping */
 bool ha_rule_fence_stopping(const struct ha_snapshot *s, struct ha_plan *plan); /* stopping */
 bool ha_rule_fence_stopped(const struct ha_snapshot *s, struct ha_plan *plan);  /* nothing runs */
 

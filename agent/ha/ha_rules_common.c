@@ -379,9 +379,16 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
     bool newest = primary || ha_partners_prove_newest(s);
     if ((!newest && !copied) || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
-        ha_plan_because(plan, "the cluster is not initialized, and %s",
-                        primary ? "another member is about to do it"
-                                : "this data directory is a standby's");
+        if (of_other && ha_unlocked(s)) {
+            ha_plan_because(plan,
+                            "the cluster is not initialized, and '%s' has begun to make it: this "
+                            "data directory is not announced beside what it may have made",
+                            ha_cluster_last_holder(&s->cluster));
+        } else {
+            ha_plan_because(plan, "the cluster is not initialized, and %s",
+                            primary ? "another member is about to do it"
+                                    : "this data directory is a standby's");
+        }
         return true;
     }
     ha_plan_initialize(s, plan, s->self.system_id);
@@ -394,6 +401,8 @@ static const struct ha_rule rules[] = {
     {"look_first", rule_look_first},
     {"fence_soft", ha_rule_fence_soft},
     {"disk_stopping", ha_rule_disk_stopping},
+    {"stop_failed", ha_rule_stop_failed},
+    {"fence_stopping", ha_rule_fence_stopping},
     {"shutdown", rule_shutdown},
     {"restart_late", ha_rule_restart_late},
     {"reinit_late", ha_rule_reinit_late},

@@ -117,7 +117,6 @@ static bool rule_wait(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"fence_stopping", ha_rule_fence_stopping},
     {"stopping", rule_stopping},
     {"resume", ha_rule_resume},
     {"starting_without_lease", rule_starting_without_lease},

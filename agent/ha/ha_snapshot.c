@@ -30,6 +30,7 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->self.crashed_mono_ms = HA_NEVER;
     s->self.committed_mono_ms = HA_NEVER;
     s->self.start_failed_mono_ms = HA_NEVER;
+    s->self.stop_failed_mono_ms = HA_NEVER;
     s->self.promote_failed_mono_ms = HA_NEVER;
     s->self.silent_since_mono_ms = HA_NEVER;
     s->fence.silent_since_mono_ms = HA_NEVER;

@@ -351,6 +351,8 @@ struct ha_self {
     unsigned hangs;          /* killed because it hung, and never well for long since */
     unsigned start_failures; /* in a row */
     int64_t start_failed_mono_ms;   /* HA_NEVER */
+    int64_t stop_failed_mono_ms;    /* no stop is under way since, and something may be left;
+                                       HA_NEVER */
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
     /* It runs, and since then no new connection has got any answer ... */
     int64_t silent_since_mono_ms; /* HA_NEVER */

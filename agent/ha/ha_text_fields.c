@@ -153,6 +153,7 @@ static const struct ha_text_field self_fields[] = {
     UINT(ha_snapshot, "hangs", self.hangs),
     UINT(ha_snapshot, "start_failures", self.start_failures),
     I64(ha_snapshot, "start_failed", self.start_failed_mono_ms),
+    I64(ha_snapshot, "stop_failed", self.stop_failed_mono_ms),
     I64(ha_snapshot, "promote_failed", self.promote_failed_mono_ms),
     I64(ha_snapshot, "silent_since", self.silent_since_mono_ms),
     I64(ha_snapshot, "refusing_since", self.refusing_since_mono_ms),

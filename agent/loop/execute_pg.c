@@ -98,6 +98,7 @@ static int start(struct agent *agent, enum pg_start_role role, const struct ha_a
     }
     facts->start_ordered = true;
     facts->stop_ordered = false;
+    facts->stop_failed_mono_ms = HA_NEVER;
     facts->ever_ran = true;
     facts->started_as = role;
     facts->probe.asked_ms = 0;
@@ -131,6 +132,7 @@ static void on_stopped(void *arg, int rc, const struct error *err)
     }
     if (rc != 0 && rc != ERR_CANCELED) {
         log_error("stopping PostgreSQL: %s", err->text);
+        agent->facts.stop_failed_mono_ms = agent_mono_ms(agent);
     }
     agent->facts.start_ordered = false;
     agent->facts.stopping = false;
@@ -155,6 +157,7 @@ static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_aft
         agent->stops_under_way++;
         agent->facts.stop_ordered = true;
         agent->facts.stopping = true;
+        agent->facts.stop_failed_mono_ms = HA_NEVER;
         observe_run(agent);
     }
     return rc;

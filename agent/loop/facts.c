@@ -255,6 +255,7 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     copy_text(self->disk_place, sizeof self->disk_place, facts->disk_place);
     self->start_failures = facts->start_failures;
     self->start_failed_mono_ms = facts->start_failed_mono_ms;
+    self->stop_failed_mono_ms = facts->stop_failed_mono_ms;
     self->promote_failed_mono_ms = facts->promote_failed_mono_ms;
     self->upstream = facts->upstream;
     self->cascade_left_mono_ms = facts->cascade_left_mono_ms;

@@ -97,6 +97,7 @@ struct loop_facts {
     unsigned hangs;
     unsigned start_failures;
     int64_t start_failed_mono_ms;
+    int64_t stop_failed_mono_ms; /* see ha_self */
     int64_t promote_failed_mono_ms;
 
     struct ha_upstream upstream;

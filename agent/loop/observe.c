@@ -594,6 +594,7 @@ int observe_start(struct agent *agent)
     facts->committed_mono_ms = HA_NEVER;
     facts->replay_stands_since_mono_ms = HA_NEVER;
     facts->start_failed_mono_ms = HA_NEVER;
+    facts->stop_failed_mono_ms = HA_NEVER;
     facts->promote_failed_mono_ms = HA_NEVER;
     facts->term_since_mono_ms = HA_NEVER;
     facts->silent_since_mono_ms = HA_NEVER;

@@ -60,6 +60,7 @@
 #define NODE_SUSPENDED_SLACK_MS   10
 #define NODE_LEASE_SLEEP_MS_MIN   5
 #define NODE_EXPIRES_MAX          64 /* expirations under way at once */
+#define NODE_EXPIRES_PLAIN_MAX    48 /* of them, of leases that no agent has */
 #define NODE_READS_MAX            RAFT_NODE_PENDING_MAX
 #define NODE_READ_REQUESTS_MAX    4096 /* on the leader, from everybody */
 
@@ -170,6 +171,7 @@ struct node_expire {
     struct raft_node *node;
     uint64_t lease; /* 0 = free */
     uint64_t number;
+    bool plain; /* no agent has the lease */
 };
 
 struct node_change {

@@ -36,20 +36,24 @@ static void expire_done(void *arg, int rc, const struct store_result *result)
 /* The end of a lease comes as its renewals do: as an agent's command it would go into the log
  * before a renewal of an etcd client's that waits there, and end what lives. */
 static int expire_send(struct raft_node *node, const struct store_command *command,
-                       struct node_expire *slot)
+                       struct node_expire *slot, bool plain)
 {
-    struct store_lease lease;
     int64_t timeout_ms = 2 * (int64_t)node->config.election_timeout_ms;
-    if (store_lease_get(node->store, command->lease, &lease) && lease.owner.len == 0) {
-        return raft_node_propose_plain(node, command, timeout_ms, expire_done, slot, NULL);
-    }
-    return raft_node_propose(node, command, timeout_ms, 0, expire_done, slot, NULL);
+    return plain ? raft_node_propose_plain(node, command, timeout_ms, expire_done, slot, NULL)
+                 : raft_node_propose(node, command, timeout_ms, 0, expire_done, slot, NULL);
+}
+
+static bool is_plain(const struct raft_node *node, uint64_t lease)
+{
+    struct store_lease found;
+    return store_lease_get(node->store, lease, &found) && found.owner.len == 0;
 }
 
 static void propose_expire(void *arg, uint64_t lease, uint64_t number)
 {
     struct raft_node *node = arg;
     struct node_expire *slot = NULL;
+    size_t plain_count = 0;
     for (size_t i = 0; i < NODE_EXPIRES_MAX; i++) {
         struct node_expire *expire = &node->expires[i];
         if (expire->lease == lease && expire->number == number) {
@@ -58,12 +62,15 @@ static void propose_expire(void *arg, uint64_t lease, uint64_t number)
         if (expire->lease == 0 && slot == NULL) {
             slot = expire;
         }
+        plain_count += expire->lease != 0 && expire->plain;
     }
+    bool plain = is_plain(node, lease);
     struct store_command command = {.type = STORE_LEASE_EXPIRE, .lease = lease, .number = number};
-    if (slot == NULL || expire_send(node, &command, slot) != 0) {
+    if (slot == NULL || (plain && plain_count >= NODE_EXPIRES_PLAIN_MAX) ||
+        expire_send(node, &command, slot, plain) != 0) {
         return; /* at the next look */
     }
-    *slot = (struct node_expire){.node = node, .lease = lease, .number = number};
+    *slot = (struct node_expire){.node = node, .lease = lease, .number = number, .plain = plain};
 }
 
 static void member_done(void *arg, int rc, const struct store_result *result)

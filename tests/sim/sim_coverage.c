@@ -50,11 +50,13 @@ static const char *const elsewhere[] = {
  * not told of; what is seen only between two events. */
 static const char *const rare[] = {
     "common/fence_soft", /* what others wait for outlasts the lease, and the fence stands still */
+    "common/fence_stopping", /* what its agent has not ended beside a fence that stands still */
     "common/not_all_gone",
     "common/not_ours",
     "common/reinit_late",
     "common/restart_late",
-    "leader/crash_loop", /* backends that die alone, again and again */
+    "common/stop_failed", /* processes that outlast a kill by seconds */
+    "leader/crash_loop",  /* backends that die alone, again and again */
     "leader/retake",
     "leader/timeline_unreserved",
     "pause/diverged",
@@ -66,8 +68,7 @@ static const char *const rare[] = {
     "replica/disarm",
     "silent/disarm",
     "silent/promotion_orphaned",
-    "starting/fence_stopping", /* what its agent has not ended beside a fence that stands still */
-    "starting/left_stopping",  /* a stop that hangs, and whose agent has gone */
+    "starting/left_stopping", /* a stop that hangs, and whose agent has gone */
     "starting/start_timeout",
     "starting/starting_standby_attach",
     "stopped/give_up",

@@ -6,7 +6,7 @@
 static char dir[64];
 static struct tls_context *context;
 static struct api_security security;
-static char hello[1024]; /* a handshake's first message, as it is sent */
+static char hello[4096]; /* a handshake's first message, as it is sent */
 static size_t hello_len;
 
 /* --- the server's side ------------------------------------------------------------------------ */

@@ -286,6 +286,39 @@ static void what_the_agent_slept_through_is_nobodys_silence(void **state)
     rig_free();
 }
 
+static int64_t stop_failed_mono_ms(void)
+{
+    struct ha_snapshot *snapshot = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, snapshot);
+    int64_t failed_ms = snapshot->self.stop_failed_mono_ms;
+    mem_free(snapshot);
+    return failed_ms;
+}
+
+static void a_stop_that_has_failed_is_known_until_the_next_one(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    plan_begin("stop", "some reason");
+    plan_add(HA_STOP_FAST);
+    carry_out();
+    assert_int_equal(stop_failed_mono_ms(), HA_NEVER);
+    answer("stop fast", ERR_TIMEOUT);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPING);
+    assert_int_equal(stop_failed_mono_ms(), rig.now_ms);
+    plan_begin("stop_failed", "it is killed again");
+    plan_add(HA_KILL);
+    carry_out();
+    assert_int_equal(stop_failed_mono_ms(), HA_NEVER);
+    assert_int_equal(crashes(), 0);
+    postmaster_gone();
+    answer("stop immediate", 0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    assert_int_equal(stop_failed_mono_ms(), HA_NEVER);
+    rig_free();
+}
+
 static void a_kill_counts_as_down_since_it_was_silent(void **state)
 {
     (void)state;
@@ -329,6 +362,7 @@ int main(void)
         cmocka_unit_test(replay_that_does_not_take_what_is_here_is_told),
         cmocka_unit_test(leader_that_stays_behind_its_standby_is_a_reason_to_ask),
         cmocka_unit_test(what_the_agent_slept_through_is_nobodys_silence),
+        cmocka_unit_test(a_stop_that_has_failed_is_known_until_the_next_one),
         cmocka_unit_test(a_kill_counts_as_down_since_it_was_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

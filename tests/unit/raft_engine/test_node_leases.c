@@ -350,6 +350,48 @@ static void the_end_of_an_agents_lease_goes_before_plain_writes(void **state)
     fake_group_free(group);
 }
 
+/* Nor for those of others, of which there may be any number. */
+static void ends_of_plain_leases_leave_room_for_an_agents(void **state)
+{
+    (void)state;
+    struct fake_node *leader = fake_group_led(3, 45);
+    struct fake_group *group = leader->group;
+    struct fake_call calls[NODE_EXPIRES_MAX + 8] = {0};
+    fake_run(group, 1000);
+    for (uint64_t i = 0; i < NODE_EXPIRES_MAX + 8; i++) {
+        struct store_command command = {
+            .type = STORE_LEASE_GRANT, .lease = 100 + i, .ttl_ms = 3000};
+        assert_int_equal(
+            raft_node_propose_plain(leader->node, &command, 1000, fake_done, &calls[i], NULL), 0);
+    }
+    fake_run(group, 50);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 2900);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    fake_run(group, 200);
+    assert_true(lease_lives(leader, 100) && lease_lives(leader, 7));
+    unsigned plain = 0;
+    unsigned agents = 0;
+    for (size_t i = 0; i < NODE_EXPIRES_MAX; i++) {
+        plain += leader->node->expires[i].lease >= 100;
+        agents += leader->node->expires[i].lease == 7;
+    }
+    assert_int_equal(plain, NODE_EXPIRES_PLAIN_MAX);
+    assert_int_equal(agents, 1);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 3000);
+    for (uint64_t i = 0; i < NODE_EXPIRES_MAX + 8; i++) {
+        assert_false(lease_lives(leader, 100 + i));
+    }
+    assert_false(lease_lives(leader, 7));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_renewal_of_the_same_moment_goes_before_plain_writes),
         cmocka_unit_test(an_etcd_clients_renewal_is_not_overtaken_by_the_end_of_its_lease),
         cmocka_unit_test(the_end_of_an_agents_lease_goes_before_plain_writes),
+        cmocka_unit_test(ends_of_plain_leases_leave_room_for_an_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
