@@ -430,6 +430,8 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
                        facts->probe.local_wal_replayed != result->local_wal_replayed ||
                        facts->probe.replica_count != result->replica_count ||
                        facts->probe.slot_count != result->slot_count;
+        bool promoted = facts->probe.asked_ms > 0 && facts->probe.role != result->role &&
+                        result->role == PG_PRIMARY;
         bool request =
             facts->failover_revision != 0 && facts->probe.asked_ms <= facts->failover_mono_ms;
         if (facts->probe.asked_ms == 0) {
@@ -443,6 +445,9 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         take_probe(agent, result);
         slots_note(agent);
         take_upstream(agent, result);
+        if (promoted && facts->inspected && facts->inspection.hba_missing) {
+            parameters_again(agent); /* an adopted one: what a standby keeps is taken over now */
+        }
         observe_run(agent);
         /* A report waits for the position after the detaching, a request for who streams. */
         if (changed || facts->upstream.detached || request) {

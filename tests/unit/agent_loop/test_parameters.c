@@ -293,6 +293,31 @@ static void a_server_that_no_cluster_is_named_after_is_left_its_files(void **sta
     rig_free();
 }
 
+/* What a standby keeps that was adopted is taken over when it is promoted; whoever copies it waits
+ * for that. */
+static void an_adopted_standby_is_given_its_files_when_it_is_promoted(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    for (int i = 0; i < 2; i++) {
+        bool missing = i == 1;
+        observe_inspect(&rig.agent);
+        look_at(7000000000000000042, missing);
+        standby_says(1000);
+        observe_probe_soon(&rig.agent);
+        run_for(LOOP_PROBE_MS_MAX);
+        answer_said();
+        assert_false(is_asked("reload"));
+        said.role = PG_PRIMARY;
+        run_for(LOOP_PROBE_MS_MAX);
+        answer_said();
+        assert_int_equal(is_asked("reload"), missing);
+        run_for(LOOP_PROBE_MS_MAX);
+    }
+    rig_free();
+}
+
 /* A reload that was accepted changes nothing: whoever asked for it has to know. */
 static void what_is_withheld_from_a_running_server_is_told_once(void **state)
 {
@@ -386,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
         cmocka_unit_test(a_server_of_another_cluster_is_left_its_files),
         cmocka_unit_test(a_server_that_no_cluster_is_named_after_is_left_its_files),
+        cmocka_unit_test(an_adopted_standby_is_given_its_files_when_it_is_promoted),
         cmocka_unit_test(what_is_withheld_from_a_running_server_is_told_once),
         cmocka_unit_test(what_a_start_has_written_is_not_given_again),
         cmocka_unit_test(rules_that_were_missing_are_looked_for_after_a_reload),
