@@ -4,14 +4,64 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import faults
 from rig import POSTGRESQL, wait_for
 
 
+class States:
+    """What `list` says of a node meanwhile."""
+
+    def __init__(self, rig, node):
+        self.rig, self.node, self.seen, self.over = rig, node, set(), False
+        self.thread = threading.Thread(target=self.look)
+
+    def look(self):
+        while not self.over:
+            try:
+                self.seen.add(self.rig.members()[self.node.name]["State"])
+            except (KeyError, ValueError, subprocess.SubprocessError):
+                pass  # it is away, or so is whoever was asked
+            time.sleep(0.05)
+
+    def __enter__(self):
+        self.thread.start()
+        return self.seen
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+
+
 def test_diverged_primary_rejoins_by_rewind(cluster):
-    faults.diverged(cluster)
+    with States(cluster, cluster.leader()) as seen:
+        faults.diverged(cluster)
+    assert "running pg_rewind" in seen and "streaming" in seen, seen
+
+
+def test_diverged_primary_that_may_be_removed_is_copied(cluster):
+    old = cluster.leader()
+    settings = {"postgresql.use_pg_rewind": "false", "postgresql.remove_data_directory_on_diverged_timelines": "true",
+                "postgresql.basebackup": '[{"max-rate": "20M"}]'}
+    faults.configure(cluster, **settings)
+    try:
+        cluster.sql(old, "CREATE TABLE removed (n int)")
+        cluster.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {n.address} tcp sport 5432 drop" for n in cluster.replicas()])
+        cluster.sql(old, "INSERT INTO removed SELECT generate_series(1, 1000)")
+        old.kill_node()
+        faults.wait_new_leader(cluster, old)
+        cluster.heal()
+        with States(cluster, old) as seen:
+            old.start_agent()
+            cluster.wait_healthy(timeout=90)
+        assert "creating replica" in seen, seen
+        assert cluster.sql(old, "SELECT count(*) FROM removed") == "0"
+        assert "data directory: remove begins: data=1" in old.log_text() and "allowed=remove_data_directory" in old.log_text()
+    finally:
+        cluster.heal()
+        faults.configure(cluster, **dict.fromkeys(settings, "null") | {"postgresql.use_pg_rewind": "true"})
 
 
 def test_wal_of_a_standby_is_kept_for_members_that_need_it_alone(cluster):

@@ -26,8 +26,13 @@ enum {
     ROUNDS_FIRST = 20, /* all are there, and some are back */
     TRIES = 50,
     TRIES_HAPROXY = 10,
-    ANSWER_MS_MAX = 1000, /* far below HAProxy's time for a check, far above a slow machine's; who
-                           * waits for an attacker waits for a deadline of seconds */
+    ANSWER_MS_MAX = 1000, /* of the slowest, which a busy machine makes slow; who waits for an
+                           * attacker waits for a deadline of seconds */
+#ifdef __SANITIZE_ADDRESS__
+    ANSWER_MS_MEDIAN_MAX = 300,
+#else
+    ANSWER_MS_MEDIAN_MAX = 100,
+#endif
     LARGE_BYTES = 512 * 1024,
     PIECE_BYTES = 65536,
 };
@@ -283,24 +288,36 @@ static inline const char *slow_ask(const char *request)
     return rig_dateless(reply);
 }
 
+static inline int by_size(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a;
+    int64_t right = *(const int64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
 static inline void expect_quick_answers(int tries, const char *request, const char *answer)
 {
     pid_t own_tid = (pid_t)syscall(SYS_gettid);
-    int64_t worst_us = 0;
+    int64_t own_us[TRIES];
+    assert_in_range(tries, 1, TRIES);
     for (int i = 0; i < tries; i++) {
         int64_t lost_us = stood_ready_us(own_tid) + stood_ready_us(slow_server_tid);
         int64_t began_us = now_us();
         assert_string_equal(slow_ask(request), answer);
         int64_t took_us = now_us() - began_us;
         lost_us = stood_ready_us(own_tid) + stood_ready_us(slow_server_tid) - lost_us;
-        worst_us = took_us - lost_us > worst_us ? took_us - lost_us : worst_us;
-        if (took_us - lost_us > ANSWER_MS_MAX * 1000) {
+        own_us[i] = took_us - lost_us;
+        if (own_us[i] > ANSWER_MS_MAX * 1000) {
             fail_msg("answer %d took %lld us, %lld us of them without a processor", i,
                      (long long)took_us, (long long)lost_us);
         }
     }
-    print_message("           worst of %d: %lld us, %u connections came back\n", tries,
-                  (long long)worst_us, (unsigned)attackers.returns);
+    qsort(own_us, (size_t)tries, sizeof own_us[0], by_size);
+    int64_t median_us = own_us[tries / 2];
+    print_message("           median and worst of %d: %lld and %lld us, %u connections came back\n",
+                  tries, (long long)median_us, (long long)own_us[tries - 1],
+                  (unsigned)attackers.returns);
+    assert_true(median_us <= ANSWER_MS_MEDIAN_MAX * 1000);
 }
 
 static inline void expect_health_under(const struct attack *attack)
