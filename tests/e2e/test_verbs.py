@@ -89,6 +89,27 @@ def test_query_again_and_again_follows_the_leader(cluster):
         child.wait()
 
 
+def test_list_again_and_again_shows_what_has_changed(cluster):
+    old = cluster.leader()
+    child = subprocess.Popen(argv(cluster, "list", "-w", "0.2"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=ENV)
+
+    def leads(name):
+        row = child.stdout.readline()
+        return f"| {name} " in row and "| Leader " in row
+    try:
+        for _ in range(2):
+            wait_for("a table", lambda: leads(old.name), 10, 0)
+        says(cluster, "switchover", "--force")
+        cluster.wait_healthy()
+        new = cluster.leader()
+        assert new is not old
+        wait_for("a table with the new leader", lambda: leads(new.name), 20, 0)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+
+
 def lines(cluster):
     return {row.get("TL") for row in cluster.members().values()}
 

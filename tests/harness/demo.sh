@@ -1,14 +1,15 @@
 #!/bin/sh
 # A running three-node cluster to look at: three agents with PostgreSQL and, if it is installed, HAProxy, all on loopback.
-# As root everything runs as user postgres from /var/lib/pgquorum-demo; otherwise under build/demo. Usage: demo.sh up BINDIR | down
+# As root everything runs as user postgres from /var/lib/pgquorum-demo; otherwise under build/demo; or where DEMO_HOME says.
+# Usage: demo.sh up BINDIR | down
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" = 0 ]; then
-    home=/var/lib/pgquorum-demo
+    home=${DEMO_HOME:-/var/lib/pgquorum-demo}
     as() { runuser -u postgres -- "$@"; }
     own() { chown postgres:postgres "$@"; }
 else
-    home=$(pwd)/build/demo
+    home=${DEMO_HOME:-$(pwd)/build/demo}
     as() { "$@"; }
     own() { :; }
 fi
