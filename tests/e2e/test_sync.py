@@ -60,6 +60,51 @@ def test_one_standby_is_synchronous_and_another_takes_its_place(on):
     on.wait_healthy()
 
 
+def test_two_standbys_are_synchronous_where_two_are_asked_for(on):
+    configure(on, synchronous_node_count=2)
+    both = others(on, on.leader())
+    wait_for("two synchronous standbys", lambda: standbys(on) == both, 20)
+    wait_for("the setting", lambda: setting(on) == f'2 ("{both[0]}","{both[1]}")', 10)
+    assert [on.http_status(on.nodes[name].address, "/sync") for name in both] == [200, 200]
+
+
+def test_quorum_standbys_are_told_by_rest(strict_quorum):
+    r = strict_quorum
+    nodes = [r.leader(), *(r.nodes[name] for name in others(r, r.leader()))]
+    statuses = {path: [r.http_status(n.address, path) for n in nodes] for path in ("/quorum", "/read-only-quorum", "/sync", "/async")}
+    assert statuses == {"/quorum": [503, 200, 200], "/read-only-quorum": [200, 200, 200], "/sync": [503, 503, 503], "/async": [503, 503, 503]}
+
+
+@pytest.mark.rest
+def test_prepared_transactions_and_sequences_survive_a_failover(strict_quorum):
+    """What was answered of them in a synchronous mode is there on the next primary (FS-56)."""
+    r = strict_quorum
+    configure(r, **{"postgresql.parameters.max_prepared_transactions": 20})
+    wait_for("it is to be restarted", lambda: all(row.get("Pending restart") for row in r.members().values()), 20)
+    for node in [r.leader(), *r.replicas()]:
+        r.ctl("restart", "postgres", node.name, "--force", timeout=90)
+    r.wait_healthy()
+    old = r.leader()
+    r.sql(old, "CREATE TABLE twice (n int); CREATE SEQUENCE numbers")
+    for n in range(20):
+        r.sql(old, f"BEGIN; INSERT INTO twice VALUES ({n}); PREPARE TRANSACTION 'tx{n}'")
+        number = int(r.sql(old, "SELECT nextval('numbers')"))
+        if n % 2:
+            r.sql(old, f"COMMIT PREPARED 'tx{n}'")
+    r.sql(old, "INSERT INTO twice VALUES (-1)")  # nextval alone is not waited for
+    old.kill_node()
+    new = faults.wait_new_leader(r, old)
+    assert r.sql(new, "SELECT string_agg(gid, ' ' ORDER BY prepared) FROM pg_prepared_xacts") == " ".join(f"tx{n}" for n in range(0, 20, 2))
+    assert r.sql(new, "SELECT count(*) FROM twice") == "11"
+    assert int(r.sql(new, "SELECT nextval('numbers')")) > number
+    for n in range(0, 20, 2):
+        r.sql(new, f"{'COMMIT' if n % 4 else 'ROLLBACK'} PREPARED 'tx{n}'")
+    assert r.sql(new, "SELECT count(*) FROM twice") == "16"
+    old.start_agent()
+    r.wait_healthy()
+    configure(r, **{"postgresql.parameters.max_prepared_transactions": "null"})
+
+
 def test_a_stranger_under_a_members_name_is_ended(on):
     first = standbys(on)[0]
     leader = on.leader()
