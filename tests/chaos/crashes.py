@@ -65,7 +65,7 @@ def fence_is_killed(s):
     s.wait_primary()
 
 
-@scenario("FS-36", "asq", bounds=("L2", "L5"))
+@scenario("FS-36", "asq", bounds=("L2", "L5"), keep_epochs=True)
 def backend_is_killed(s):
     """PostgreSQL restarts itself after the crash: same timeline, no failover."""
     a, _, _ = s.roles()
