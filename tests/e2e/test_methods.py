@@ -6,7 +6,9 @@ import subprocess
 import pytest
 
 from hooks import calls, command
-from rig import POSTGRESQL, wait_for
+from rig import POSTGRESQL, TIMES, wait_for
+
+ON_EITHER_STORE = True
 
 # The data directory and the source of a copy, out of the options that a method is called with.
 ARGUMENTS = 'for a; do case $a in --datadir=*) d=${a#*=};; --connstring=*) c=${a#*=};; esac; done'
@@ -86,9 +88,9 @@ def test_cluster_made_by_a_recovery_to_a_target(make_rig):
     assert r.http_status(leader.address, "/primary") == 200
 
 
-def test_post_bootstrap_that_fails_gives_the_cluster_up(make_rig):
+def test_post_bootstrap_that_fails_gives_the_cluster_up(make_rig, store):
     """FS-43. What was made goes beside, and is made anew, until the command has nothing against it."""
-    r = make_rig()
+    r = make_rig(store=store, **TIMES[store])
     table = '/usr/bin/psql -X -d "$1" -c "CREATE TABLE made (n int)" && test -f allowed'
     edit(r, "\nbootstrap:\n", f"\nbootstrap:\n  post_bootstrap: {command('post', table)}\n")
     r.start_all()
@@ -104,11 +106,11 @@ def test_post_bootstrap_that_fails_gives_the_cluster_up(make_rig):
     assert r.sql(r.leader(), "SELECT count(*) FROM made") == "0"
 
 
-def test_replica_by_the_method_that_works(make_rig):
+def test_replica_by_the_method_that_works(make_rig, store):
     """The first fails, the second leaves what belongs to another cluster, the third is asked for a copy of the leader."""
     foreign = f"{POSTGRESQL}/initdb --no-sync -D $d >/dev/null"
     copy = '/usr/bin/pg_basebackup -D $d -d "$c" -X stream -c fast'
-    r = make_rig(extra="  create_replica_methods: [broken, foreign, copied, basebackup]\n"
+    r = make_rig(store=store, **TIMES[store], extra="  create_replica_methods: [broken, foreign, copied, basebackup]\n"
                        f"  broken:\n    command: {command('broken', 'exit 9')}\n"
                        f"  foreign:\n    command: {command('foreign', ARGUMENTS + '; ' + foreign)}\n"
                        f"  copied:\n    command: {command('copied', ARGUMENTS + '; ' + copy)}\n    level: 3\n")
@@ -118,7 +120,8 @@ def test_replica_by_the_method_that_works(make_rig):
         r.wait_streaming(node)
         assert len(calls(node, "broken")) == len(calls(node, "foreign")) == len(calls(node, "copied")) == 1
         words = calls(node, "copied")[0]
-        assert words.startswith(f"--scope=postgres --role=replica --datadir={node.data_dir} --connstring=") and words.endswith(" --level=3")
+        directory = node.data_dir if store == "raft" else "/data/patroni"  # the document's, as the agent sees it
+        assert words.startswith(f"--scope=postgres --role=replica --datadir={directory} --connstring=") and words.endswith(" --level=3")
         assert f"host='{r.leader().address}'" in words and "rep-pass" not in words
         text = node.log_text()
         assert "replica method broken has ended after" in text and "exit status 9" in text

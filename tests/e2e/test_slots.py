@@ -1,8 +1,9 @@
 """A slot whose member does not come back: WAL is kept for it up to the limit that PostgreSQL is given."""
-import os
 import shutil
 
 from rig import wait_for
+
+ON_EITHER_STORE = True
 
 
 def test_slot_of_a_lost_member_does_not_fill_the_disk(cluster):
@@ -27,6 +28,6 @@ def test_slot_of_a_lost_member_does_not_fill_the_disk(cluster):
     assert int(cluster.sql(leader, old)) <= 11
     assert cluster.sql(leader, f"SELECT active FROM pg_replication_slots WHERE slot_name = '{standby.name}'") == "t"
     cluster.ctl("edit-config", "--force", "-p", "max_slot_wal_keep_size=null", "-s", "slots=null")
-    shutil.rmtree(os.path.join(other.home, "data"))  # what it needs is gone
+    shutil.rmtree(other.data_dir)  # what it needs is gone
     other.start_agent()
     cluster.wait_streaming(other)
