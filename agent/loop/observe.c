@@ -37,6 +37,7 @@ static void set_run(struct agent *agent, enum ha_run run)
     facts->run_since_mono_ms = agent_mono_ms(agent);
     facts->silent_since_mono_ms = HA_NEVER; /* of what ran before */
     facts->refusing_since_mono_ms = HA_NEVER;
+    facts->stop_failed_mono_ms = HA_NEVER;
     facts->committed_mono_ms = HA_NEVER;
     facts->replay_stands_since_mono_ms = HA_NEVER;
     facts->replay_stuck = false;

@@ -319,6 +319,23 @@ static void a_stop_that_has_failed_is_known_until_the_next_one(void **state)
     rig_free();
 }
 
+static void what_a_stop_has_left_may_end_by_itself(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    plan_begin("stop", "some reason");
+    plan_add(HA_STOP_FAST);
+    carry_out();
+    answer("stop fast", ERR_TIMEOUT);
+    assert_int_equal(stop_failed_mono_ms(), rig.now_ms);
+    postmaster_gone();
+    observe_run(&rig.agent);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    assert_int_equal(stop_failed_mono_ms(), HA_NEVER);
+    rig_free();
+}
+
 static void a_kill_counts_as_down_since_it_was_silent(void **state)
 {
     (void)state;
@@ -363,6 +380,7 @@ int main(void)
         cmocka_unit_test(leader_that_stays_behind_its_standby_is_a_reason_to_ask),
         cmocka_unit_test(what_the_agent_slept_through_is_nobodys_silence),
         cmocka_unit_test(a_stop_that_has_failed_is_known_until_the_next_one),
+        cmocka_unit_test(what_a_stop_has_left_may_end_by_itself),
         cmocka_unit_test(a_kill_counts_as_down_since_it_was_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
