@@ -377,11 +377,11 @@ e2e-rest: all $(CONTAIN) $(CHAOS_HELPERS) $(BUILD)/watchdog_preload.so $(PATRONI
 debian13: all $(CONTAIN)
 	@tests/harness/debian13.sh $(BUILD) "$(T)"
 
-# Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one; soak mixes them for HOURS.
+# Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one, CONTROL=1 or FENCE=off without its fence; soak mixes them for HOURS.
 .PHONY: chaos soak
 HOURS ?= 1
 chaos: all $(CONTAIN) $(CHAOS_HELPERS)
-	@tests/chaos/run_chaos.sh $(BUILD) --only "$(ONLY)" --mode "$(CHAOS_MODE)" --seed "$(SEED)" $(if $(ALL),--all) $(if $(CONTROL),--control)
+	@tests/chaos/run_chaos.sh $(BUILD) --only "$(ONLY)" --mode "$(CHAOS_MODE)" --seed "$(SEED)" $(if $(ALL),--all) $(if $(CONTROL),--control) $(if $(filter off,$(FENCE)),--fence-off)
 soak: all $(CONTAIN) $(CHAOS_HELPERS)
 	@tests/chaos/run_chaos.sh $(BUILD) --soak $(HOURS) --seed "$(SEED)"
 

@@ -1,6 +1,6 @@
 """Plays scenarios, one line each; status 1 when one of them fails.
 
-    run.py BUILD [--only FS-24,...] [--mode LETTERS] [--seed N] [--all] [--control] [--soak HOURS] [--jobs N]
+    run.py BUILD [--only FS-24,...] [--mode LETTERS] [--seed N] [--all] [--control | --fence-off] [--soak HOURS] [--jobs N]
 
 Without --only, the core of the catalogue in every mode it names, and the positive controls: those run without the fence, and have to be found out;
 --all: everything that is built. A seed draws everything that a scenario leaves open. Without one, each run has its own, by its place in the
@@ -35,10 +35,10 @@ def fence_off(build):
     subprocess.run(["make", "-s", "-C", tree, f"BUILD={folder}", os.path.join(folder, "pgquorum-fence")], check=True, env=env, stdin=subprocess.DEVNULL)
 
 
-def play(build, fault, mode, seed, control):
+def play(build, fault, mode, seed, how):
     """One run in a process of its own; what it printed, and whether all was well."""
     argv = [os.path.join(build, "contain"), str(LIMIT), "/usr/bin/unshare", "--mount", "--propagation", "private",
-            sys.executable, os.path.join(HERE, "run_one.py"), build, fault, mode, str(seed), *(["--control"] if control else [])]
+            sys.executable, os.path.join(HERE, "run_one.py"), build, fault, mode, str(seed), *([how] if how else [])]
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     processes.add(child)
     out = child.communicate()[0]
@@ -71,7 +71,7 @@ def playable():
 
 
 def plan(options):
-    """[(fault, mode, seed, control)]"""
+    """[(fault, mode, seed, how it is played: "", --control or --fence-off)]"""
     chosen = options.only.split(",") if options.only else playable()
     unknown = [f for f in chosen if f not in scene.TABLE]
     if unknown:
@@ -82,13 +82,13 @@ def plan(options):
         if not (row.core or options.only or options.all):
             continue
         modes = [m for m in row.modes if not options.mode or m in options.mode]
-        if not modes:
+        if not modes and options.only:
             sys.exit(f"chaos: {fault} runs in the modes {', '.join(row.modes)}, not in '{options.mode}'")
         found += [(fault, m) for m in modes]
-    found = [(fault, mode, options.control) for fault, mode in found]
-    if not options.only:
-        found += [(fault, "a", True) for fault in chosen if scene.TABLE[fault].control]
-    return [(fault, mode, options.seed if options.seed is not None else 1 + i, control) for i, (fault, mode, control) in enumerate(found)]
+    found = [(fault, mode, options.how) for fault, mode in found]
+    if not options.only and not options.how:
+        found += [(fault, "a", "--control") for fault in chosen if scene.TABLE[fault].control]
+    return [(fault, mode, options.seed if options.seed is not None else 1 + i, how) for i, (fault, mode, how) in enumerate(found)]
 
 
 def soak(build, hours, seed):
@@ -97,7 +97,7 @@ def soak(build, hours, seed):
     end = time.monotonic() + hours * 3600
     while time.monotonic() < end:
         fault = draw.choice(names)
-        yield fault, draw.choice(scene.TABLE[fault].modes), draw.randrange(1, 10**6), False
+        yield fault, draw.choice(scene.TABLE[fault].modes), draw.randrange(1, 10**6), ""
 
 
 def each(pool, call, runs, jobs):
@@ -120,7 +120,8 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--soak", type=float)
     parser.add_argument("--jobs", type=int, default=jobs_that_fit())
-    parser.add_argument("--control", action="store_true", help="the fence is off: the run has to be found out")
+    parser.add_argument("--control", dest="how", action="store_const", const="--control", default="", help="the fence is off: the run has to be found out")
+    parser.add_argument("--fence-off", dest="how", action="store_const", const="--fence-off", help="the fence is off: synchronous modes lose nothing")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, stopped)
     signal.signal(signal.SIGINT, stopped)

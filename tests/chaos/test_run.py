@@ -1,4 +1,5 @@
 """What make chaos and make soak play, and when it is drawn."""
+import argparse
 import concurrent.futures
 import os
 import sys
@@ -26,5 +27,17 @@ def test_runs_are_drawn_when_there_is_room_for_them():
 def test_a_soak_draws_the_same_for_a_seed_and_ends_with_its_time():
     first = [next(r) for r in [run.soak("", 1, 1)] for _ in range(5)]
     again = [next(r) for r in [run.soak("", 1, 1)] for _ in range(5)]
-    assert first == again and all(control is False for *_, control in first)
+    assert first == again and all(how == "" for *_, how in first)
     assert list(run.soak("", 0, 1)) == []
+
+
+def planned(only="", mode="", how=""):
+    return run.plan(argparse.Namespace(only=only, mode=mode, how=how, all=False, seed=None))
+
+
+def test_controls_follow_the_core_and_are_no_part_of_it_without_a_fence():
+    assert planned("FS-01", "q", "--fence-off") == [("FS-01", "q", 1, "--fence-off")]
+    core = planned()
+    assert {how for *_, how in core[:-1]} == {""} and core[-1][0] == "FS-19" and core[-1][3] == "--control"
+    without = planned(mode="sq", how="--fence-off")
+    assert {mode for _, mode, _, _ in without} == {"s", "q"} and {how for *_, how in without} == {"--fence-off"}
