@@ -346,8 +346,9 @@ bool ha_rule_fence_soft(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Such a stop has killed, or could not: what is left is killed again and again. Nor does the key
- * hang on it any longer, for a disk that does not answer may hold up even the killed. */
+/* Such a stop has killed, or could not: what is left is killed again and again. Nor does a
+ * primary's key hang on it any longer, for a disk that does not answer may hold up even the killed.
+ * (The leader of a standby cluster has no page that could be over, and keeps its key.) */
 bool ha_rule_stop_failed(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     int64_t failed_ms = s->self.stop_failed_mono_ms;

@@ -9,7 +9,8 @@
  * did not start it) gets it from here alone. The kill is the fence's, and so is the word that
  * nothing is left; where it is known to stand still, both are done here in its place. So is the
  * kill at the page's deadline then, which is read again at each look: the lease may be renewed, or
- * lost, while a stop is under way. */
+ * lost, while a stop is under way. While jobs of before have not ended (CLEAR) there is no look and
+ * no kill. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"

@@ -28,10 +28,11 @@ def keep(played, to):
 
 def main():
     build, fault, mode, seed = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    control, fence_off = "--control" in sys.argv[5:], "--fence-off" in sys.argv[5:]
+    how = sys.argv[5] if len(sys.argv) > 5 else ""
+    control = how == "--control"
     signal.signal(signal.SIGTERM, stopped)
     row = scene.TABLE[fault]
-    without = os.path.join(build, "fence_off", "pgquorum-fence") if control or fence_off or row.fence == "off" else None
+    without = os.path.join(build, "fence_off", "pgquorum-fence") if how or row.fence == "off" else None
     began = time.monotonic()
     played = scene.Scene(row, mode, seed, build, without, row.control if control else None)
     broken = None
@@ -52,7 +53,7 @@ def main():
     drawn = "; " + ", ".join(played.drawn) if played.drawn else ""
     good = found.found_two_writers if control else not found.complaints
     told = ("found out" if good else "NOT FOUND OUT") if control else ("ok" if good else "FAILED")
-    print(f"{fault} {mode} seed {seed}{' without the fence' if control or fence_off else ''}: {found.figures}: {told} ({time.monotonic() - began:.0f} s{drawn})")
+    print(f"{fault} {mode} seed {seed}{' without the fence' if how else ''}: {found.figures}: {told} ({time.monotonic() - began:.0f} s{drawn})")
     for complaint in found.complaints:
         print("    " + complaint)
     sys.exit(0 if good else 1)

@@ -47,15 +47,9 @@ def test_damaged_standby_under_a_writer(cluster):
 def test_former_primary_that_cannot_be_rewound(cluster):
     """Its agent was started since, twice, and nothing that the rules do for it takes back what an earlier run may have promised."""
     rig = cluster
-    old = rig.leader()
     rig.ctl("edit-config", "-s", "postgresql.use_pg_rewind=false", "--force")
     try:
-        rig.sql(old, "CREATE TABLE apart (n int)")
-        rig.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {n.address} tcp sport 5432 drop" for n in rig.replicas()])
-        rig.sql(old, "INSERT INTO apart SELECT generate_series(1, 1000)")
-        old.kill_node()
-        faults.wait_new_leader(rig, old)
-        rig.heal()  # not before: what the dead node's kernel has to send would still arrive
+        old = faults.die_apart(rig, "apart")
         for start in range(2):
             stuck = old.log_text().count("pg_rewind is not possible here")
             old.start_agent()

@@ -42,17 +42,11 @@ def test_diverged_primary_rejoins_by_rewind(cluster):
 
 
 def test_diverged_primary_that_may_be_removed_is_copied(cluster):
-    old = cluster.leader()
     settings = {"postgresql.use_pg_rewind": "false", "postgresql.remove_data_directory_on_diverged_timelines": "true",
                 "postgresql.basebackup": '[{"max-rate": "20M"}]'}
     faults.configure(cluster, **settings)
     try:
-        cluster.sql(old, "CREATE TABLE removed (n int)")
-        cluster.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {n.address} tcp sport 5432 drop" for n in cluster.replicas()])
-        cluster.sql(old, "INSERT INTO removed SELECT generate_series(1, 1000)")
-        old.kill_node()
-        faults.wait_new_leader(cluster, old)
-        cluster.heal()
+        old = faults.die_apart(cluster, "removed")
         with States(cluster, old) as seen:
             old.start_agent()
             cluster.wait_healthy(timeout=90)

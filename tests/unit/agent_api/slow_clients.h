@@ -29,9 +29,9 @@ enum {
     ANSWER_MS_MAX = 1000, /* of the slowest, which a busy machine makes slow; who waits for an
                            * attacker waits for a deadline of seconds */
 #ifdef __SANITIZE_ADDRESS__
-    ANSWER_MS_MEDIAN_MAX = 300,
+    ANSWER_MS_MOST_MAX = 300,
 #else
-    ANSWER_MS_MEDIAN_MAX = 100,
+    ANSWER_MS_MOST_MAX = 100, /* of three quarters of them */
 #endif
     LARGE_BYTES = 512 * 1024,
     PIECE_BYTES = 65536,
@@ -313,11 +313,11 @@ static inline void expect_quick_answers(int tries, const char *request, const ch
         }
     }
     qsort(own_us, (size_t)tries, sizeof own_us[0], by_size);
-    int64_t median_us = own_us[tries / 2];
-    print_message("           median and worst of %d: %lld and %lld us, %u connections came back\n",
-                  tries, (long long)median_us, (long long)own_us[tries - 1],
-                  (unsigned)attackers.returns);
-    assert_true(median_us <= ANSWER_MS_MEDIAN_MAX * 1000);
+    int64_t most_us = own_us[tries * 3 / 4];
+    print_message(
+        "           three quarters of %d: %lld us, worst: %lld us, %u connections came back\n",
+        tries, (long long)most_us, (long long)own_us[tries - 1], (unsigned)attackers.returns);
+    assert_true(most_us <= ANSWER_MS_MOST_MAX * 1000);
 }
 
 static inline void expect_health_under(const struct attack *attack)

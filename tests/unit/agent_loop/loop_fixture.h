@@ -965,6 +965,14 @@ static inline const char *last_outcome(void)
 }
 
 /* Was started as a standby, with the settings of then, and probed just now. */
+/* What a decision would get to see now; valid until the next call. */
+static inline struct ha_snapshot *snapshot_now(void)
+{
+    static struct ha_snapshot snapshot; /* large: not on the stack */
+    facts_snapshot(&rig.agent, &snapshot);
+    return &snapshot;
+}
+
 static inline void standby_runs(uint64_t lsn)
 {
     rig.agent.reload.withheld = false;

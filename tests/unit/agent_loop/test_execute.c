@@ -224,11 +224,7 @@ static void a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later
 
 static bool history_is_told(void)
 {
-    struct ha_snapshot *snapshot = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, snapshot);
-    bool told = snapshot->self.history_told;
-    mem_free(snapshot);
-    return told;
+    return snapshot_now()->self.history_told;
 }
 
 /* Where timeline numbers were skipped, the last entry never names the one before ours: once written
@@ -529,12 +525,10 @@ static void primary_that_is_not_behind_every_time_is_told_alone(void **state)
     carry_out();
     answer("ask_peer", ERR_TIMEOUT);
     assert_int_equal(rejoin->lost_looks, 0);
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
     char trouble[HA_TROUBLE_BYTES];
-    facts_snapshot(&rig.agent, s);
+    const struct ha_snapshot *s = snapshot_now();
     ha_trouble(s, trouble);
     assert_string_equal(trouble, "the primary has lost WAL that is here");
-    mem_free(s);
     clone_begins(); /* it is not here any more */
     answer("clone", 0);
     assert_int_equal(rejoin->lost_timeline, 0);

@@ -104,11 +104,7 @@ static void a_new_start_begins_without_blame(void **state)
 
 static unsigned crashes(void)
 {
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
-    unsigned count = s->self.crashes;
-    mem_free(s);
-    return count;
+    return snapshot_now()->self.crashes;
 }
 
 static void crashes_count_for_as_long_as_the_window_is(void **state)
@@ -288,11 +284,7 @@ static void what_the_agent_slept_through_is_nobodys_silence(void **state)
 
 static int64_t stop_failed_mono_ms(void)
 {
-    struct ha_snapshot *snapshot = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, snapshot);
-    int64_t failed_ms = snapshot->self.stop_failed_mono_ms;
-    mem_free(snapshot);
-    return failed_ms;
+    return snapshot_now()->self.stop_failed_mono_ms;
 }
 
 static void a_stop_that_has_failed_is_known_until_the_next_one(void **state)

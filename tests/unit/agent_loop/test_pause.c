@@ -215,10 +215,8 @@ static void what_is_started_by_hand_in_pause_is_seen_and_probed(void **state)
     assert_false(rig.agent.facts.upstream.known);
     answer_probe(100);
     assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
+    const struct ha_snapshot *s = snapshot_now();
     assert_true(s->fence.adopted && s->fence.knows_directory && !s->fence.all_gone);
-    mem_free(s);
     rig_free();
 }
 
@@ -276,10 +274,8 @@ static void what_we_stop_after_it_was_adopted_is_stopped(void **state)
     assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
     look_finds(false);
     assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
+    const struct ha_snapshot *s = snapshot_now();
     assert_true(s->self.stop_ordered);
-    mem_free(s);
     look_finds(true); /* somebody starts it after all */
     answer_probe(100);
     assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
@@ -298,11 +294,8 @@ static void look_finds_one_of_others(int32_t pid)
 
 static bool fence_finds_it(void)
 {
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
-    bool finds = s->fence.adopted && s->fence.knows_directory;
-    mem_free(s);
-    return finds;
+    const struct ha_snapshot *s = snapshot_now();
+    return s->fence.adopted && s->fence.knows_directory;
 }
 
 /* Nothing is decided about it before the fence has answered. */
@@ -332,7 +325,6 @@ static void one_of_others_is_the_fences_when_it_says_so(void **state)
 static void what_was_adopted_is_gone_when_the_fence_has_looked(void **state)
 {
     (void)state;
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
     struct pg_inspection none = {.kind = PG_DIR_VALID};
     rig_settle();
     rig.fence.starts = 1;
@@ -344,12 +336,11 @@ static void what_was_adopted_is_gone_when_the_fence_has_looked(void **state)
     answer_inspect(&none);
     run_for(0);
     assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
-    facts_snapshot(&rig.agent, s);
+    const struct ha_snapshot *s = snapshot_now();
     assert_false(s->fence.all_gone);
     observe_fence_event(&rig.agent, FENCE_EVENT_ALL_GONE, &rig.fence);
-    facts_snapshot(&rig.agent, s);
+    s = snapshot_now();
     assert_true(s->fence.all_gone);
-    mem_free(s);
     rig_free();
 }
 
@@ -415,11 +406,7 @@ static void what_the_fence_does_not_find_is_adopted_while_the_page_is_open(void 
 static bool taken_for_paused(void)
 {
     observe_store_changed(&rig.agent);
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
-    bool paused = s->settings.paused;
-    mem_free(s);
-    return paused;
+    return snapshot_now()->settings.paused;
 }
 
 #define UNSERVED "\"citus\":{\"group\":1}"
@@ -472,11 +459,7 @@ static void pause_that_cannot_be_read_is_taken_from_what_others_say(void **state
 
 static bool taken_for_left_in_pause(void)
 {
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
-    bool was_paused = s->self.was_paused;
-    mem_free(s);
-    return was_paused;
+    return snapshot_now()->self.was_paused;
 }
 
 static void pause_is_noted_and_its_end(void **state)
@@ -519,11 +502,7 @@ static void note_counts_until_the_store_is_heard(void **state)
 
 static int64_t serves_until(void)
 {
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
-    facts_snapshot(&rig.agent, s);
-    int64_t until_ms = keeper_serves_until_ms(&rig.agent, s);
-    mem_free(s);
-    return until_ms;
+    return keeper_serves_until_ms(&rig.agent, snapshot_now());
 }
 
 static void primary_is_served_without_end_until_it_is_passed_over(void **state)
@@ -555,28 +534,26 @@ static void primary_is_served_without_end_until_it_is_passed_over(void **state)
 /* --wait goes by it: true from when nothing is stopped any more, false when all is armed again. */
 static void member_shows_pause_when_its_fence_is_disarmed(void **state)
 {
-    struct ha_snapshot *s = mem_new(struct ha_snapshot);
     (void)state;
     rig_settle();
-    facts_snapshot(&rig.agent, s);
+    struct ha_snapshot *s = snapshot_now();
     assert_false(ha_shows_pause(s));
     rig.agent.dynamic.paused = true;
-    facts_snapshot(&rig.agent, s);
+    s = snapshot_now();
     assert_true(s->settings.paused && ha_shows_pause(s)); /* nothing runs */
     arms();
     postmaster_runs();
-    facts_snapshot(&rig.agent, s);
+    s = snapshot_now();
     s->self.run = HA_RUN_RUNNING;
     s->self.role = PG_PRIMARY;
     assert_false(ha_shows_pause(s));
     opens();
     answer("put unfenced", 0);
-    facts_snapshot(&rig.agent, s);
+    s = snapshot_now();
     assert_true(ha_shows_pause(s));
     rig.agent.dynamic.paused = false;
-    facts_snapshot(&rig.agent, s);
+    s = snapshot_now();
     assert_true(ha_shows_pause(s));
-    mem_free(s);
     rig_free();
 }
 
