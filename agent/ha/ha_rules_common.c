@@ -379,7 +379,7 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
     bool newest = primary || ha_partners_prove_newest(s);
     if ((!newest && !copied) || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
-        if (of_other && ha_unlocked(s)) {
+        if (of_other && ha_unlocked(s) && ha_cluster_last_holder(&s->cluster)[0] != '\0') {
             ha_plan_because(plan,
                             "the cluster is not initialized, and '%s' has begun to make it: this "
                             "data directory is not announced beside what it may have made",
