@@ -95,11 +95,11 @@ static int filter_auto_conf(const char *data_dir, struct error *err)
     return rc;
 }
 
-static bool is_skipped_history(const char *path)
+bool pg_history_is_skipped(const char *path)
 {
     struct buf text = BUF_INIT;
-    bool is = pg_file_read(path, SKIPPED_BYTES_MAX, &text, NULL) == 0 &&
-              pg_conf_is_skipped_history(buf_span(&text));
+    int rc = pg_file_read(path, SKIPPED_BYTES_MAX, &text, NULL);
+    bool is = rc == ERR_NOT_FOUND || (rc == 0 && pg_conf_is_skipped_history(buf_span(&text)));
     buf_free(&text);
     return is;
 }
@@ -125,7 +125,7 @@ static int remove_skipped(const char *data_dir, struct error *err)
         const char *dot = strchr(entry->d_name, '.');
         if (dot != NULL && strcmp(dot, ".history") == 0) {
             (void)snprintf(path, sizeof path, "%.900s/%.100s", parent, entry->d_name);
-            rc = is_skipped_history(path) ? pg_file_remove(path, err) : 0;
+            rc = pg_history_is_skipped(path) ? pg_file_remove(path, err) : 0;
         }
     }
     (void)closedir(dir);

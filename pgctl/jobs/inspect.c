@@ -21,16 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HISTORY_BYTES_MAX = 65536 };
-
 /* Not one that a promotion of ours has left out, which was never sent. */
 static bool is_of_a_timeline(const char *dir, const char *name)
 {
-    struct buf text = BUF_INIT;
     char *path = mem_printf("%s/%s", dir, name);
-    bool is = pg_file_read(path, HISTORY_BYTES_MAX, &text, NULL) == 0 &&
-              !pg_conf_is_skipped_history(buf_span(&text));
-    buf_free(&text);
+    bool is = !pg_history_is_skipped(path);
     mem_free(path);
     return is;
 }

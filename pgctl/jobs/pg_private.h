@@ -117,6 +117,11 @@ struct pg_file_set {
     bool keep_auto;       /* postgresql.auto.conf stays as it is */
     enum { PG_SIGNAL_KEEP, PG_SIGNAL_STANDBY, PG_SIGNAL_RECOVERY, PG_SIGNAL_NONE } signal;
 };
+
+/* A history file that a promotion of ours has left (its number stands for no timeline), or one that
+ * is gone by now. What cannot be read is PostgreSQL's own: nobody's timeline is forgotten for a
+ * disk that fails. */
+bool pg_history_is_skipped(const char *path);
 void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, bool standby);
 void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
                          const struct pg_upstream *upstream);

@@ -37,6 +37,23 @@ static int take_walsenders(const struct node *node, PGconn **ret_conns)
     return count;
 }
 
+/* Whatever it may say: its name is that of a timeline. */
+static void expect_history_counts_though_it_cannot_be_read(struct node *node)
+{
+    char path[320];
+    char aside[330];
+    (void)snprintf(path, sizeof path, "%s/pg_wal/00000002.history", node->data);
+    (void)snprintf(aside, sizeof aside, "%s.aside", path);
+    assert_int_equal(rename(path, aside), 0);
+    node_inspect(node);
+    assert_int_equal(inspected.wal_timeline, 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* its text cannot be had */
+    node_inspect(node);
+    assert_int_equal(inspected.wal_timeline, 2);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+}
+
 /* n3 has replayed a switch to timeline 2, and its control file knows nothing of it: no restartpoint
  * and no page was written since. n1 and n2, which know, are gone. */
 static void standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed(void **state)
@@ -64,6 +81,7 @@ static void standby_restarted_without_its_primary_reports_the_timeline_it_has_re
     assert_int_equal(inspected.control.timeline, 1);
     assert_int_equal(inspected.wal_timeline, 2); /* its history file says so */
     assert_int_equal(inspected.control.min_recovery_timeline, 1);
+    expect_history_counts_though_it_cannot_be_read(n3);
     node_start_well(n3, PG_START_STANDBY, NULL);
 
     /* Where no walsender is let in, there is a lower bound, and no position. */
